@@ -1,0 +1,2 @@
+//! The fan-out bench.
+fn main() {}

@@ -1,0 +1,7 @@
+//! chinwag: a chat room served by one event loop.
+
+pub mod accounts;
+pub mod cli;
+pub mod client;
+pub mod limits;
+pub mod protocol;

@@ -1,0 +1,212 @@
+//! Every maximum and every wait of chinwag, in one place.
+//!
+//! Knows numbers, their units and where they come from. Knows nothing else: no type of
+//! the program is named here. Units stand last in a name (`_bytes_max`, `_wait`). What
+//! people tune is an option of `serve`; the constant is its default.
+//!
+//! Relations that other code relies on are asserted at compile time at the end.
+
+use std::time::Duration;
+
+// --- framing ---------------------------------------------------------------------------
+
+/// Longest frame, in bytes. The source documents read 1,024 and lose the rest; a terminal
+/// line holds 4,096. Option `--max-frame`.
+pub const FRAME_BYTES_MAX: usize = 8_192;
+/// Smallest value `--max-frame` takes, in bytes: every `[NEW]` frame within the rules for
+/// names must fit, its socket field included.
+pub const FRAME_BYTES_MAX_FLOOR: usize = 1_024;
+/// Largest value `--max-frame` takes, in bytes: a frame must fit one read.
+pub const FRAME_BYTES_MAX_CEILING: usize = READ_BYTES_MAX / 2;
+/// How long a connection must be silent before what arrived without a line feed counts as
+/// a whole frame. People do not send two messages within it; TCP delivers the parts of
+/// one `send` well within it on a local network.
+pub const BURST_SILENCE: Duration = Duration::from_millis(50);
+
+// --- towards burst clients --------------------------------------------------------------
+
+/// Most bytes of one write to a burst client. The reference client reads 1,024 and dies on
+/// half a character.
+pub const BURST_WRITE_BYTES_MAX: usize = 1_000;
+/// A message that leaves sooner than this after the previous write starts with a line
+/// feed, since TCP may hand both to one read.
+pub const BURST_MERGE_WINDOW: Duration = Duration::from_millis(50);
+/// Pause between the pieces of a long message that holds non-ASCII text: merged reads cut
+/// at 1,024 bytes could fall inside a character.
+pub const BURST_PIECE_PAUSE: Duration = Duration::from_millis(20);
+/// Silence towards a burst client after `True`, which it compares as a whole read.
+pub const BURST_QUIET_AFTER_LOGIN: Duration = Duration::from_millis(50);
+/// Silence towards a burst client before `exit_server`, for the same reason.
+pub const BURST_QUIET_BEFORE_EXIT: Duration = Duration::from_millis(150);
+
+// --- names and passwords ----------------------------------------------------------------
+
+/// Most characters of a display name. The least is 1.
+pub const NAME_CHARS_MAX: usize = 32;
+/// Fewest characters of a user name.
+pub const USER_NAME_CHARS_MIN: usize = 4;
+/// Most characters of a user name.
+pub const USER_NAME_CHARS_MAX: usize = 32;
+/// Fewest characters of a password.
+pub const PASSWORD_CHARS_MIN: usize = 5;
+/// Most characters of a password. Bounds the work of one hash.
+pub const PASSWORD_CHARS_MAX: usize = 128;
+
+// --- reading ----------------------------------------------------------------------------
+
+/// Most bytes read from one client in one turn.
+pub const READ_BYTES_MAX: usize = 64 * 1024;
+/// Most frames decided for one client in one turn.
+pub const READ_FRAMES_MAX: usize = 256;
+/// Most bytes of input, all clients together, that one turn lets into the room. Whoever
+/// was not read comes first in the next turn.
+pub const TURN_BYTES_MAX: usize = 128 * 1024;
+/// Connections accepted in one turn.
+pub const ACCEPT_BATCH: usize = 64;
+/// Length of the listener's queue in the kernel (which caps it at its own
+/// `net.core.somaxconn`). A classroom that presses Enter at once must fit.
+pub const LISTEN_BACKLOG: i32 = 4_096;
+/// Readiness events taken from one poll.
+pub const EVENTS_MAX: usize = 1_024;
+
+// --- writing ----------------------------------------------------------------------------
+
+/// Unread outgoing bytes of one client, beyond the kernel's, above which it lags: bulk
+/// senders wait for it and its stall clock runs. Between ergo's 96 KiB and nothing.
+/// Option `--queue-soft`.
+pub const QUEUE_SOFT_BYTES: usize = 64 * 1024;
+/// Unread outgoing bytes of one client at which it is closed. Option `--queue-hard`.
+pub const QUEUE_HARD_BYTES: usize = 256 * 1024;
+/// Outgoing bytes of all clients together; the worst is closed first. Option
+/// `--queue-total`.
+pub const QUEUE_TOTAL_BYTES: usize = 512 * 1024 * 1024;
+/// A client over its soft limit that takes no byte for this long is closed.
+pub const STALL_NO_PROGRESS: Duration = Duration::from_secs(2);
+/// A client over its soft limit for this long is closed.
+pub const STALL_OVER_SOFT: Duration = Duration::from_secs(10);
+/// A sender of more than this within `BULK_WINDOW` is a bulk sender: it waits while any
+/// recipient is over its soft limit. Nobody types this fast.
+pub const BULK_BYTES: usize = 64 * 1024;
+/// The window in which `BULK_BYTES` are counted.
+pub const BULK_WINDOW: Duration = Duration::from_secs(1);
+/// How long the recipients of one address may make bulk senders wait, per
+/// `BULK_HOLD_PERIOD`. Beyond it only their hard limit counts.
+pub const BULK_HOLD: Duration = Duration::from_secs(10);
+/// The period of `BULK_HOLD`.
+pub const BULK_HOLD_PERIOD: Duration = Duration::from_secs(60);
+/// How long join and leave notices may wait to travel together. N newcomers told to all
+/// are N x N deliveries otherwise.
+pub const NOTICE_HOLD: Duration = Duration::from_millis(10);
+/// Slices handed to one vectored write.
+pub const WRITE_SLICES_MAX: usize = 64;
+
+// --- a connection's life ----------------------------------------------------------------
+
+/// Time to log in, not counting the wait for the hash. InspIRCd has 20 s; typing a `[NEW]`
+/// line takes longer. Option `--login-timeout`.
+pub const LOGIN_WAIT: Duration = Duration::from_secs(60);
+/// How long a closing connection may take to accept its last words.
+pub const CLOSE_FLUSH_WAIT: Duration = Duration::from_secs(2);
+/// How long a closed connection's input is read and thrown away, so that no reset
+/// destroys the last words.
+pub const LINGER_WAIT: Duration = Duration::from_secs(1);
+/// How much of a closed connection's input is thrown away.
+pub const LINGER_BYTES_MAX: usize = 64 * 1024;
+/// Idle time before TCP asks whether the peer is alive.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// Time between TCP's questions.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Unanswered questions after which the peer is dead.
+pub const KEEPALIVE_PROBES: u32 = 4;
+/// Sent bytes that stay unacknowledged this long: the peer is dead (Linux).
+pub const UNACKNOWLEDGED_WAIT: Duration = Duration::from_secs(30);
+/// Descriptors kept for everything that is not a client: listener, poll, waker, standard
+/// streams, the database and its journal on each account thread.
+pub const DESCRIPTORS_RESERVED: usize = 32;
+/// First wait before accepting again when out of descriptors.
+pub const ACCEPT_RETRY_FIRST: Duration = Duration::from_millis(10);
+/// Longest wait before accepting again when out of descriptors.
+pub const ACCEPT_RETRY_LAST: Duration = Duration::from_secs(1);
+/// How long the server may take to flush its last words at shutdown.
+pub const DRAIN_WAIT: Duration = Duration::from_secs(2);
+
+// --- fairness between addresses (exempt ones are not counted) ---------------------------
+
+/// Connections of one address (an IPv6 /64 is one). Option `--max-per-address`.
+pub const CONNECTIONS_PER_ADDRESS: usize = 64;
+/// Messages a client may send at once. Option `--message-burst`.
+pub const MESSAGE_BURST: u32 = 20;
+/// Messages a client may send a second after that. Option `--message-rate`.
+pub const MESSAGES_PER_SECOND: u32 = 10;
+/// Wrong log-ins of one address and user name at once.
+pub const LOGIN_FAILURES_BURST: u32 = 5;
+/// Time for one more wrong log-in of one address and user name.
+pub const LOGIN_FAILURE_INTERVAL: Duration = Duration::from_secs(12);
+/// Wrong log-ins of one address at once.
+pub const ADDRESS_FAILURES_BURST: u32 = 60;
+/// Time for one more wrong log-in of one address.
+pub const ADDRESS_FAILURE_INTERVAL: Duration = Duration::from_secs(1);
+/// Sign-ups of one address at once.
+pub const SIGN_UPS_BURST: u32 = 20;
+/// Time for one more sign-up of one address.
+pub const SIGN_UP_INTERVAL: Duration = Duration::from_secs(60);
+/// Addresses (and user names) whose past attempts are remembered; beyond it those that
+/// have recovered are forgotten, then the one nearest to it.
+pub const ATTEMPTS_REMEMBERED: usize = 65_536;
+
+// --- accounts ---------------------------------------------------------------------------
+
+/// Memory of one argon2id hash, in KiB (OWASP).
+pub const HASH_MEMORY_KIB: u32 = 19_456;
+/// Passes of one argon2id hash (OWASP).
+pub const HASH_PASSES: u32 = 2;
+/// Lanes of one argon2id hash (OWASP).
+pub const HASH_LANES: u32 = 1;
+/// Account jobs that wait for a thread. Beyond it the client waits unread.
+pub const ACCOUNT_JOBS_MAX: usize = 64;
+/// How often the database is asked for accounts removed by `chinwag accounts remove`; a
+/// removed account's session must end within a second.
+pub const ACCOUNT_WATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// Removed accounts remembered so that a verdict under way cannot revive one. More than
+/// the jobs that can be under way.
+pub const REMOVED_REMEMBERED: usize = 1_024;
+/// How long SQLite waits for another process that holds the database.
+pub const DATABASE_BUSY_WAIT: Duration = Duration::from_secs(5);
+
+// --- threads, operator, log -------------------------------------------------------------
+
+/// Messages of other threads that wait for the loop; their senders wait beyond it.
+pub const MAILBOX_MAX: usize = 1_024;
+/// Longest line read from the operator, in bytes.
+pub const CONSOLE_LINE_BYTES_MAX: usize = 4_096;
+/// Log lines a second about connections; the rest is counted and the count is logged.
+pub const LOG_LINES_PER_SECOND: u32 = 200;
+/// Log lines that wait for standard error; beyond it they are counted and left out, since
+/// the loop never waits for whoever reads the log.
+pub const LOG_QUEUE_LINES: usize = 1_024;
+
+// --- the bundled client -----------------------------------------------------------------
+
+/// How long the client tries to reach a server.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// How long the client waits for the answer to a sign-up or log-in. Longer than any queue
+/// of hashes.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(60);
+
+const _: () = {
+    // A healthy client is at most at its soft limit when a turn begins; one turn's room
+    // input, framed with the longest name on the shortest message, must not overrun it.
+    assert!(QUEUE_SOFT_BYTES + TURN_BYTES_MAX < QUEUE_HARD_BYTES);
+    assert!(QUEUE_HARD_BYTES < QUEUE_TOTAL_BYTES);
+    assert!(READ_BYTES_MAX <= TURN_BYTES_MAX);
+    assert!(FRAME_BYTES_MAX_FLOOR <= FRAME_BYTES_MAX && FRAME_BYTES_MAX <= FRAME_BYTES_MAX_CEILING);
+    // The longest `[NEW]` frame: six fields, four bytes a character, 256 for the socket.
+    assert!(
+        12 + 8 + 4 * (NAME_CHARS_MAX + USER_NAME_CHARS_MAX + PASSWORD_CHARS_MAX) + 256
+            <= FRAME_BYTES_MAX_FLOOR + 256
+    );
+    assert!(BURST_WRITE_BYTES_MAX < 1_024);
+    assert!(REMOVED_REMEMBERED > ACCOUNT_JOBS_MAX);
+    assert!(ACCOUNT_WATCH_INTERVAL.as_millis() * 2 < 1_000);
+    assert!(WRITE_SLICES_MAX <= 1_024);
+};
