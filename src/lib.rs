@@ -5,3 +5,5 @@ pub mod cli;
 pub mod client;
 pub mod limits;
 pub mod protocol;
+pub mod room;
+pub mod server;
