@@ -79,6 +79,7 @@ pub(super) struct Keeper {
     last_removal: i64,
     reading: Health,
     writing: Health,
+    watching: Health,
 }
 
 impl Keeper {
@@ -91,8 +92,9 @@ impl Keeper {
             last_removal: served.store.last_removal()?,
             store: Some(served.store),
             path: served.path,
-            reading: Health::new("read; log-ins fail until it can"),
-            writing: Health::new("written; sign-ups are refused until it can"),
+            reading: Health::new("read for log-ins"),
+            writing: Health::new("written for sign-ups"),
+            watching: Health::new("watched for removed accounts"),
         })
     }
 
@@ -145,7 +147,7 @@ impl Keeper {
     fn watch(&mut self, removed: impl Fn(AccountId)) {
         let last = self.last_removal;
         let removals = self.attempt(|store| store.removals_after(last));
-        for removal in self.reading.note(removals).unwrap_or_default() {
+        for removal in self.watching.note(removals).unwrap_or_default() {
             self.last_removal = removal.number;
             removed(removal.account);
         }
@@ -210,7 +212,7 @@ impl Health {
     fn note<T>(&mut self, result: Result<T, Trouble>) -> Option<T> {
         let was_well = std::mem::replace(&mut self.well, result.is_ok());
         match &result {
-            Ok(_) if !was_well => info!("the accounts' database works again"),
+            Ok(_) if !was_well => info!("the accounts' database can be {} again", self.what),
             Err(error) if was_well => {
                 error!("the accounts' database cannot be {}: {error}", self.what);
             }

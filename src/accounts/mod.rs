@@ -128,7 +128,8 @@ pub struct Accounts<C> {
 impl<C: Copy + Send + 'static> Accounts<C> {
     /// Opens the accounts and starts their threads: one for the database, and as many for
     /// hashes as there are spare processors. They call `post`, which may wait, and may
-    /// find that nobody listens any more.
+    /// find that nobody listens any more. A process opens one file once at a time: POSIX
+    /// locks, SQLite's too, do not hold within a process.
     ///
     /// # Errors
     /// See [`OpenError`]. A file that is refused stays as it was.

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::password::HashError;
+use crate::protocol::text;
 
 /// The accounts cannot be opened. Its text is one line.
 #[derive(Debug)]
@@ -60,7 +61,9 @@ impl OpenErrorKind {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
+        // A path may hold anything; this is one line of a terminal.
+        let path = self.path.to_string_lossy();
+        let path = text::clean(&path);
         match &self.kind {
             OpenErrorKind::NoHome => {
                 f.write_str("there is no home directory to keep the accounts in; give --data FILE")

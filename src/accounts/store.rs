@@ -247,6 +247,14 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_is_on_disk_when_it_returns() {
+        let full = 2; // <https://sqlite.org/pragma.html#pragma_synchronous>
+        let found: i64 =
+            store().connection().pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        assert_eq!(found, full);
+    }
+
+    #[test]
     fn user_names_are_found_exactly() {
         let mut store = store();
         store.insert(&account("lior", "lior1")).unwrap().unwrap();
