@@ -1,6 +1,13 @@
 //! The accounts from outside: their files, their refusals, and `chinwag accounts` beside a
 //! server that has the database open.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write as _};
@@ -420,9 +427,9 @@ fn wait_for(output: &mut impl Read, seen: &mut String, text: &str) {
 
 /// Waits until the terminal echoes no more: the question comes just before that.
 fn wait_for_silence(terminal: &dyn MasterPty) {
-    const ECHO: u32 = 8; // <termios.h>
+    const ECHO: u64 = 8; // <termios.h>
     let begun = Instant::now();
-    while terminal.get_termios().unwrap().local_flags.bits() as u32 & ECHO != 0 {
+    while u64::from(terminal.get_termios().unwrap().local_flags.bits()) & ECHO != 0 {
         assert!(begun.elapsed() < PATIENCE);
         std::thread::sleep(Duration::from_millis(1));
     }

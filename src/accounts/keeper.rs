@@ -134,7 +134,11 @@ impl Keeper {
                 let _ = reply.send(self.reading.note(found).ok_or(Unavailable));
             }
             Query::Insert { account, reply } => {
-                let inserted = self.attempt(|store| store.insert(&account));
+                let mut inserted = self.attempt(|store| store.insert(&account));
+                // The file may be read-only no more: that shows on a new connection only.
+                if inserted.as_ref().is_err_and(Trouble::is_read_only) {
+                    inserted = self.attempt(|store| store.insert(&account));
+                }
                 let inserted = self.writing.note(inserted);
                 let _ = reply.send(inserted.unwrap_or(Err(SignUpRefusal::CannotStore)));
             }
@@ -185,6 +189,13 @@ enum Trouble {
     Sqlite(rusqlite::Error),
     Reopening(OpenError),
     MemoryLost,
+}
+
+impl Trouble {
+    fn is_read_only(&self) -> bool {
+        matches!(self, Self::Sqlite(error)
+            if error.sqlite_error_code() == Some(ErrorCode::ReadOnly))
+    }
 }
 
 impl fmt::Display for Trouble {

@@ -176,8 +176,6 @@ const APPLICATION_ID_AT: usize = 68;
 /// Has SQLite look for damage, without writing. A log beside the file belongs to it and is
 /// read too; if there is none, none is made.
 fn check_pages(path: &Path) -> Result<(), OpenErrorKind> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
     let mut uri = OsString::from("file:").into_encoded_bytes();
     for &byte in path.as_os_str().as_bytes() {
         match byte {
@@ -185,7 +183,11 @@ fn check_pages(path: &Path) -> Result<(), OpenErrorKind> {
             byte => uri.extend_from_slice(format!("%{byte:02x}").as_bytes()),
         }
     }
-    uri.extend_from_slice(if Path::new(&log).exists() { b"?mode=ro" } else { b"?immutable=1" });
+    uri.extend_from_slice(if beside(path, "-wal").exists() {
+        b"?mode=ro"
+    } else {
+        b"?immutable=1"
+    });
     // Every byte is ASCII now.
     let uri = String::from_utf8_lossy(&uri).into_owned();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
@@ -203,13 +205,11 @@ fn check_pages(path: &Path) -> Result<(), OpenErrorKind> {
 
 /// Keeps other servers out until the file that is returned is closed.
 fn lock(path: &Path) -> Result<File, OpenErrorKind> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
     let file = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
-        .open(name)
+        .open(beside(path, ".lock"))
         .map_err(OpenErrorKind::CannotLock)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -220,8 +220,21 @@ fn lock(path: &Path) -> Result<File, OpenErrorKind> {
 
 /// Never creates: a file that has gone is not to come back empty.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    // SQLite gives its logs the mode that the file has at the time. Those made while it was
+    // read-only would keep it so for ever. What cannot be set here shows in use.
+    if let Ok(metadata) = fs::metadata(path) {
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::set_permissions(beside(path, suffix), metadata.permissions());
+        }
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// The tables first, the write-ahead log after: a file is marked as ours before anything

@@ -50,13 +50,16 @@ impl From<Error> for HashError {
     }
 }
 
+#[cfg(test)]
+type Hook = std::sync::Arc<dyn Fn(&str, HashCost) + Send + Sync>;
+
 /// Makes and verifies hashes.
 #[derive(Clone)]
 pub(super) struct Passwords {
     argon2: Argon2<'static>,
     stand_in: String,
     #[cfg(test)]
-    before_hash: std::sync::Arc<dyn Fn(&str, HashCost) + Send + Sync>,
+    before_hash: Hook,
 }
 
 impl Passwords {

@@ -143,13 +143,21 @@ fn a_full_disk_refuses_sign_ups_until_it_has_room() {
 
 #[test]
 fn a_read_only_database_refuses_sign_ups_until_it_is_not() {
+    // A database in memory has no second connection to try.
+    let rig = Rig::new(&Location::Memory, Passwords::new(CHEAP).unwrap());
+    rig.execute("PRAGMA query_only = 1");
+    let refused = Verdict::SignUpRefused(SignUpRefusal::CannotStore);
+    assert_eq!(rig.verdict(sign_up("lior", "lior1")), refused);
+    rig.execute("PRAGMA query_only = 0");
+    assert_eq!(rig.verdict(sign_up("lior", "lior1")), Verdict::SignedUp);
+}
+
+#[test]
+fn a_connection_left_read_only_is_given_up() {
     let directory = tempfile::tempdir().unwrap();
     let location = Location::File(directory.path().join("accounts.db"));
     let rig = Rig::new(&location, Passwords::new(CHEAP).unwrap());
     rig.execute("PRAGMA query_only = 1");
-    let refused = Verdict::SignUpRefused(SignUpRefusal::CannotStore);
-    assert_eq!(rig.verdict(sign_up("lior", "lior1")), refused);
-    // The connection that was read-only has been given up for a new one.
     assert_eq!(rig.verdict(sign_up("lior", "lior1")), Verdict::SignedUp);
 }
 
