@@ -121,7 +121,7 @@ pub const KEEPALIVE_PROBES: u32 = 4;
 /// Sent bytes that stay unacknowledged this long: the peer is dead (Linux).
 pub const UNACKNOWLEDGED_WAIT: Duration = Duration::from_secs(30);
 /// Descriptors kept for everything that is not a client: listener, poll, waker, standard
-/// streams, the database and its journal on each account thread.
+/// streams, the one connection to the database, its journal and its lock.
 pub const DESCRIPTORS_RESERVED: usize = 32;
 /// First wait before accepting again when out of descriptors.
 pub const ACCEPT_RETRY_FIRST: Duration = Duration::from_millis(10);
@@ -162,6 +162,9 @@ pub const HASH_MEMORY_KIB: u32 = 19_456;
 pub const HASH_PASSES: u32 = 2;
 /// Lanes of one argon2id hash (OWASP).
 pub const HASH_LANES: u32 = 1;
+/// Most memory, in KiB, that a hash found in the database may ask for. A stored hash says
+/// itself what verifying it costs; a slip of a foreign hand must not end the server.
+pub const HASH_MEMORY_KIB_MAX: u32 = 1024 * 1024;
 /// Account jobs that wait for a thread. Beyond it the client waits unread.
 pub const ACCOUNT_JOBS_MAX: usize = 64;
 /// How often the database is asked for accounts removed by `chinwag accounts remove`; a
@@ -172,6 +175,9 @@ pub const ACCOUNT_WATCH_INTERVAL: Duration = Duration::from_millis(250);
 pub const REMOVED_REMEMBERED: usize = 1_024;
 /// How long SQLite waits for another process that holds the database.
 pub const DATABASE_BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How long the end of the server waits for the account jobs at hand. With `DRAIN_WAIT` it
+/// stays below the 3 s in which SIGTERM ends the server.
+pub const ACCOUNTS_STOP_WAIT: Duration = Duration::from_millis(500);
 
 // --- threads, operator, log -------------------------------------------------------------
 
@@ -209,4 +215,6 @@ const _: () = {
     assert!(REMOVED_REMEMBERED > ACCOUNT_JOBS_MAX);
     assert!(ACCOUNT_WATCH_INTERVAL.as_millis() * 2 < 1_000);
     assert!(WRITE_SLICES_MAX <= 1_024);
+    assert!(HASH_MEMORY_KIB <= HASH_MEMORY_KIB_MAX);
+    assert!(ACCOUNTS_STOP_WAIT.as_millis() + DRAIN_WAIT.as_millis() < 3_000);
 };
