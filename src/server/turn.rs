@@ -98,6 +98,11 @@ impl<S: Transport> Server<S> {
         self.connections.len() >= self.settings.connections_max
     }
 
+    /// Whether a newcomer has a place, or somebody whom it may take it from.
+    pub fn has_room(&mut self) -> bool {
+        !self.is_full() || self.room.oldest_stranger().is_some()
+    }
+
     /// Whether the server is done: shut down and drained, or left by all if that ends it.
     pub fn is_finished(&self, now: Instant) -> bool {
         let drained = |until| self.connections.is_empty() || until <= now;
@@ -311,8 +316,9 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// The same, with a reason for the operator.
-    pub(super) fn lose(&mut self, client: ClientId, why: &str, now: Instant) {
+    /// `client` is to be removed at the end of the turn, for a reason that the operator
+    /// may ask for.
+    pub fn lose(&mut self, client: ClientId, why: &str, now: Instant) {
         if let Some(connection) = self.get(client) {
             let peer = connection.peer();
             self.journal.line(Level::Debug, format_args!("[ {peer} ] - closed: {why}"), now);
