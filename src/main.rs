@@ -9,7 +9,8 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome: Result<ExitCode, Box<dyn std::error::Error>> = match cli.command {
-        Command::Serve(_) | Command::Connect(_) | Command::Accounts(_) => Ok(ExitCode::SUCCESS),
+        Command::Connect(options) => chinwag::client::run(&options).map_err(Into::into),
+        Command::Serve(_) | Command::Accounts(_) => Ok(ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         // Standard error may be closed; the status still tells.
