@@ -227,5 +227,6 @@ const _: () = {
     assert!(REMOVED_REMEMBERED > ACCOUNT_JOBS_MAX);
     assert!(ACCOUNT_WATCH_INTERVAL.as_millis() * 2 < 1_000);
     assert!(WRITE_SLICES_MAX <= 1_024);
+    assert!(RELAY_FAREWELL_WAIT.as_secs() > STALL_OVER_SOFT.as_secs());
     assert!(PASSWORD_FILE_BYTES_MAX > 4 * PASSWORD_CHARS_MAX + 2);
 };
