@@ -199,12 +199,13 @@ mod tests {
     fn a_server_that_still_talks_is_not_given_up() {
         let (ours, mut theirs) = pair();
         let server = std::thread::spawn(move || {
+            theirs.read_to_end(&mut Vec::new()).expect("read");
             for _ in 0..20 {
                 theirs.write_all(b".").expect("write");
-                std::thread::sleep(Duration::from_millis(50));
+                std::thread::sleep(Duration::from_millis(100));
             }
         });
-        assert_eq!(chat(&ours, once, 400), (End::Left, vec![b'.'; 20]));
+        assert_eq!(chat(&ours, once, 1_000), (End::Left, vec![b'.'; 20]));
         server.join().expect("server");
     }
 

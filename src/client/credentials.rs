@@ -54,7 +54,11 @@ impl Given {
         if let Some(password) = &password {
             checked("--password-file", Field::Password, password)?;
         }
-        Ok(Self { name: name.map(str::to_owned), user_name: user_name.map(str::to_owned), password })
+        Ok(Self {
+            name: name.map(str::to_owned),
+            user_name: user_name.map(str::to_owned),
+            password,
+        })
     }
 
     /// Everything was given.

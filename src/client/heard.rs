@@ -186,9 +186,8 @@ mod tests {
 
     #[test]
     fn only_the_exact_line_is_the_farewell() {
-        let is = |bytes: &[u8]| {
-            Line { bytes: bytes.to_vec(), begins: true, ended: true }.is_shutdown()
-        };
+        let is =
+            |bytes: &[u8]| Line { bytes: bytes.to_vec(), begins: true, ended: true }.is_shutdown();
         assert!(is(b"exit_server"));
         assert!(is(b"exit_server\r"));
         assert!(!is(b"exit_server - (dana)"));

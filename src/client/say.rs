@@ -93,10 +93,8 @@ mod tests {
 
     fn said(input: &'static [u8]) -> Vec<String> {
         // A small buffer: lines span several reads.
-        let mut mouth = lines(io::BufReader::with_capacity(3, input));
-        std::iter::from_fn(|| mouth())
-            .map(|bytes| String::from_utf8(bytes).expect("text"))
-            .collect()
+        let mouth = lines(io::BufReader::with_capacity(3, input));
+        std::iter::from_fn(mouth).map(|bytes| String::from_utf8(bytes).expect("text")).collect()
     }
 
     #[test]
@@ -126,8 +124,8 @@ mod tests {
     #[test]
     fn bytes_stay_as_they_are() {
         let input: Vec<u8> = (0..=255).cycle().take(10_000).collect();
-        let mut mouth = bytes(io::Cursor::new(input.clone()));
-        let out: Vec<u8> = std::iter::from_fn(|| mouth()).flatten().collect();
+        let mouth = bytes(io::Cursor::new(input.clone()));
+        let out: Vec<u8> = std::iter::from_fn(mouth).flatten().collect();
         assert_eq!(out, input);
     }
 }

@@ -162,11 +162,7 @@ fn ask(
 }
 
 /// Reads once. The end of the stream is an error here: an answer is still missing.
-fn more(
-    stream: &mut impl Read,
-    heard: &mut Lines,
-    protocol: Protocol,
-) -> Result<(), ClientError> {
+fn more(stream: &mut impl Read, heard: &mut Lines, protocol: Protocol) -> Result<(), ClientError> {
     let mut buffer = [0; 4096];
     loop {
         match stream.read(&mut buffer) {

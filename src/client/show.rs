@@ -145,8 +145,7 @@ fn whole_characters(bytes: &[u8]) -> usize {
 }
 
 fn is_unfinished(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
+    !bytes.is_empty() && std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
 #[cfg(test)]
