@@ -1,5 +1,12 @@
 //! `chinwag connect` in a shell pipe, against a scripted server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on must stop"
+)]
+
 #[allow(dead_code, reason = "shared with the tests on a terminal")]
 mod client_support;
 
@@ -48,21 +55,22 @@ fn client(arguments: &[&str]) -> Command {
     command
 }
 
+fn read_on_the_side(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
+    let (send, bytes) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut all);
+        }
+        send.send(all)
+    });
+    bytes
+}
+
 /// Ends the child after the deadline, so that no test hangs.
 fn outcome(mut child: Child) -> Outcome {
-    let read = |pipe: Option<Box<dyn Read + Send>>| {
-        let (send, bytes) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut all = Vec::new();
-            if let Some(mut pipe) = pipe {
-                let _ = pipe.read_to_end(&mut all);
-            }
-            send.send(all)
-        });
-        bytes
-    };
-    let out = read(child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
-    let err = read(child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
+    let out = read_on_the_side(child.stdout.take());
+    let err = read_on_the_side(child.stderr.take());
     let until = Instant::now() + DEADLINE;
     let status = loop {
         if let Some(status) = child.try_wait().expect("wait") {
