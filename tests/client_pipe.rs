@@ -294,6 +294,27 @@ fn a_reader_that_left_ends_it_quietly() {
     outcome.is(0, b"", "");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_shown_is_a_failure() {
+    let server = Fake::start(|door| {
+        let mut lior = door.accept();
+        lior.expect(LOG_IN);
+        lior.send(b"True\nhi - (dana)\n");
+        lior.expect_end();
+    });
+    let file = password_file();
+    let mut command = client(&[&server.address(), "--name", "lior", "--user", "user"]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    command.arg("--password-file").arg(file.path()).stdout(full);
+    let mut child = command.spawn().expect("spawn");
+    let stdin = child.stdin.take();
+    let outcome = outcome(child);
+    drop(stdin);
+    server.done();
+    outcome.is(1, b"", "cannot write what was heard");
+}
+
 #[test]
 fn a_nickname() {
     let server = Fake::start(|door| {

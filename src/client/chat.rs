@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::error::ClientError;
 use super::link;
 use super::say::Mouth;
-use super::show::Ear;
+use super::show::{self, Ear};
 
 /// How a chat ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(super) enum End {
     Left,
     /// We left, and the server did not close in time.
     NoFarewell,
+    /// We left, and the connection broke: our last words may be lost.
+    CutOff,
     /// The server said that it is shutting down.
     ServerShutDown,
     /// The connection ended, or broke, and nobody had asked for it.
@@ -53,7 +55,7 @@ struct Shared {
 /// `make_mouth` is called on the thread that says.
 ///
 /// # Errors
-/// The thread cannot be started.
+/// The thread cannot be started, or what is heard cannot be shown.
 pub(super) fn run(
     stream: &TcpStream,
     make_mouth: impl FnOnce() -> Mouth + Send + 'static,
@@ -69,7 +71,7 @@ pub(super) fn run(
         .name("says".to_owned())
         .spawn(move || say(&out, make_mouth(), leave, &theirs, &until_over))
         .map_err(ClientError::io("start a thread"))?;
-    Ok(hear(stream, ear, &shared))
+    hear(stream, ear, &shared)
 }
 
 fn say(
@@ -104,17 +106,17 @@ fn say(
     }
 }
 
-fn hear(mut stream: &TcpStream, ear: &mut dyn Ear, shared: &Shared) -> End {
+fn hear(mut stream: &TcpStream, ear: &mut dyn Ear, shared: &Shared) -> Result<End, ClientError> {
     let mut buffer = vec![0; 16 * 1024];
     // Something may have arrived together with the last answer before the chat.
     let mut count = 0;
     loop {
         match ear.hear(&buffer[..count]) {
             Ok(false) => {}
-            Ok(true) => return End::ServerShutDown,
-            Err(_) => {
+            Ok(true) => return Ok(End::ServerShutDown),
+            Err(error) => {
                 link::close_politely(stream);
-                return End::OutputClosed;
+                return unshown(error);
             }
         }
         let broken = match stream.read(&mut buffer) {
@@ -131,13 +133,21 @@ fn hear(mut stream: &TcpStream, ear: &mut dyn Ear, shared: &Shared) -> End {
             Err(_) => true,
         };
         return match ear.end() {
-            Ok(true) => End::ServerShutDown,
-            Err(_) => End::OutputClosed,
-            Ok(false) if shared.given_up.load(Ordering::SeqCst) => End::NoFarewell,
-            // A reset may have cost our last words.
-            Ok(false) if shared.leaving.load(Ordering::SeqCst) && !broken => End::Left,
-            Ok(false) => End::Lost,
+            Ok(true) => Ok(End::ServerShutDown),
+            Err(error) => unshown(error),
+            Ok(false) if shared.given_up.load(Ordering::SeqCst) => Ok(End::NoFarewell),
+            Ok(false) if !shared.leaving.load(Ordering::SeqCst) => Ok(End::Lost),
+            Ok(false) if broken => Ok(End::CutOff),
+            Ok(false) => Ok(End::Left),
         };
+    }
+}
+
+/// What is heard cannot be shown: because nobody reads it any more, or for another reason.
+fn unshown(error: io::Error) -> Result<End, ClientError> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(End::OutputClosed),
+        _ => Err(show::failed(error)),
     }
 }
 
@@ -206,6 +216,18 @@ mod tests {
             }
         });
         assert_eq!(chat(&ours, once, 1_000), (End::Left, vec![b'.'; 20]));
+        server.join().expect("server");
+    }
+
+    #[test]
+    fn a_reset_after_the_last_word_is_told_apart() {
+        let (ours, mut theirs) = pair();
+        let server = std::thread::spawn(move || {
+            // Closing with something unread resets the connection.
+            theirs.read_exact(&mut [0; WORDS.len()]).expect("read");
+            assert_eq!(theirs.peek(&mut [0]).expect("the last word has arrived"), 1);
+        });
+        assert_eq!(chat(&ours, once, 30_000).0, End::CutOff);
         server.join().expect("server");
     }
 

@@ -48,7 +48,7 @@ pub enum ClientError {
     /// The server did not create the account.
     SignUpRefused(String),
     /// The server did not accept the log-in.
-    LogInRefused,
+    LogInRefused(Option<String>),
     /// The server did not accept the nickname.
     NicknameRefused(String),
     /// The server did not take the message.
@@ -113,7 +113,8 @@ impl fmt::Display for ClientError {
                 path.display()
             ),
             Self::SignUpRefused(why) => write!(f, "the account was not created: {why}"),
-            Self::LogInRefused => f.write_str(
+            Self::LogInRefused(Some(why)) => write!(f, "the log-in was refused: {why}"),
+            Self::LogInRefused(None) => f.write_str(
                 "the log-in was refused: check name, user name and password, and that the account \
                  is not in use elsewhere",
             ),
@@ -178,7 +179,7 @@ mod tests {
             ClientError::Unreachable { server: "h:1".into(), source: io() },
             ClientError::Missing("--name NAME"),
             ClientError::PasswordFile { path: "p".into(), source: io() },
-            ClientError::LogInRefused,
+            ClientError::LogInRefused(None),
             ClientError::NoAnswer(Protocol::Accounts),
             ClientError::ClosedEarly(Protocol::Nickname),
             ClientError::ForeignAnswer(Protocol::Uppercase),

@@ -16,7 +16,7 @@ use super::heard::Lines;
 use super::link::{self, Patient};
 use super::say;
 use super::session;
-use super::show::{ByteEar, Ear, LineEar, Look};
+use super::show::{self, ByteEar, Ear, LineEar, Look};
 use crate::cli::ConnectOptions;
 use crate::limits;
 use crate::protocol::Protocol;
@@ -62,7 +62,7 @@ pub(super) fn run(options: &ConnectOptions) -> Result<ExitCode, ClientError> {
         End::Left | End::OutputClosed => {}
         // Standard error may be closed; the status still tells.
         End::ServerShutDown => drop(writeln!(io::stderr(), "SERVER IS SHUTTING DOWN")),
-        End::NoFarewell => return Err(ClientError::NoFarewell),
+        End::NoFarewell | End::CutOff => return Err(ClientError::NoFarewell),
         End::Lost => return Err(ClientError::Lost),
     }
     Ok(ExitCode::SUCCESS)
@@ -100,14 +100,9 @@ fn upper_case(server: &Server) -> Result<ExitCode, ClientError> {
     }
     message.push(b'\n');
     let answer = super::upper_case(server, &message)?;
-    if Look::of_stdout().clean {
-        let text = String::from_utf8_lossy(&answer);
-        let text = crate::protocol::text::clean(text.trim_end());
-        // As below.
-        let _ = writeln!(io::stdout(), "{text}");
-    } else {
-        // Whoever reads it may be gone; then there is nothing left to do.
-        let _ = io::stdout().write_all(&answer);
-    }
+    let look = Look::of_stdout();
+    let mut ear = ByteEar { look, out: Vec::new(), unfinished: Vec::new() };
+    ear.hear(&answer).map_err(ClientError::io("show the answer"))?;
+    show::once(&mut io::stdout(), &ear.out)?;
     Ok(ExitCode::SUCCESS)
 }

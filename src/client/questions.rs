@@ -3,7 +3,7 @@
 //! Knows the order of the questions and the rules shared with the server. Knows the
 //! terminal only through `Terminal`.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::TcpStream;
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ use super::error::ClientError;
 use super::heard::Lines;
 use super::link::{self, Patient};
 use super::session;
-use super::show::{ByteEar, Ear, LineEar, Look};
+use super::show::{self, ByteEar, Ear, LineEar, Look};
 use super::terminal::{self, Terminal};
 use crate::cli::ConnectOptions;
 use crate::limits;
@@ -49,7 +49,7 @@ pub(super) fn run(options: &ConnectOptions) -> Result<ExitCode, ClientError> {
 fn farewell(terminal: &mut Terminal, end: End) -> Result<ExitCode, ClientError> {
     let (words, status) = match end {
         // A person does not wait for a server that is slow to close.
-        End::Left | End::NoFarewell => ("Disconnected.", ExitCode::SUCCESS),
+        End::Left | End::NoFarewell | End::CutOff => ("Disconnected.", ExitCode::SUCCESS),
         End::ServerShutDown => ("SERVER IS SHUTTING DOWN", ExitCode::SUCCESS),
         End::Lost => ("SERVER DISCONNECTED", ExitCode::FAILURE),
         End::OutputClosed => return Ok(ExitCode::SUCCESS),
@@ -96,13 +96,12 @@ fn accounts(
     sign_up: bool,
 ) -> Answer<End> {
     // What was given on the command line needs no menu.
-    let complete = given.is_complete();
-    let mut next = match (sign_up, complete) {
+    let mut next = match (sign_up, given.is_complete()) {
         (true, _) => Some(Choice::SignUp),
         (false, true) => Some(Choice::LogIn),
         (false, false) => None,
     };
-    if !complete {
+    if !given.is_complete() {
         // Better to hear now than after five questions that nobody is there.
         super::probe(server)?;
     }
@@ -130,14 +129,14 @@ fn accounts(
             }
             Ok(None) => {
                 terminal.tell("Account Created")?;
-                next = complete.then_some(Choice::LogIn);
+                next = given.is_complete().then_some(Choice::LogIn);
             }
             Err(ClientError::SignUpRefused(why)) => {
                 terminal.tell(&format!("[ERROR] {why}"))?;
                 // What was given did not serve: from here on everything is asked.
                 given = Given::default();
             }
-            Err(error @ ClientError::LogInRefused) => {
+            Err(error @ ClientError::LogInRefused(_)) => {
                 terminal.tell(&error.to_string())?;
                 given = Given::default();
             }
@@ -297,8 +296,7 @@ fn upper_case(terminal: &mut Terminal, server: &Server) -> Result<ExitCode, Clie
     if Look::of_stdout().clean {
         terminal.tell(&text::clean(String::from_utf8_lossy(&answer).trim_end()))?;
     } else {
-        // Whoever reads it may be gone; then there is nothing left to do.
-        let _ = io::stdout().write_all(&answer);
+        show::once(&mut io::stdout(), &answer)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -48,9 +48,11 @@ pub(super) fn log_in(
 ) -> Result<(), ClientError> {
     match ask(stream, heard, &new_frame("login", who))?.as_str() {
         "True" => Ok(()),
-        "False" => Err(ClientError::LogInRefused),
-        answer if reason(answer).is_some() => Err(ClientError::LogInRefused),
-        _ => Err(ClientError::ForeignAnswer(Protocol::Accounts)),
+        "False" => Err(ClientError::LogInRefused(None)),
+        answer => match reason(answer) {
+            Some(why) => Err(ClientError::LogInRefused(Some(why))),
+            None => Err(ClientError::ForeignAnswer(Protocol::Accounts)),
+        },
     }
 }
 
@@ -267,8 +269,11 @@ mod tests {
     fn answers_that_are_no_log_in() {
         type Is = fn(&ClientError) -> bool;
         let cases: [(&[u8], Is); 6] = [
-            (b"False\n", |e| matches!(e, ClientError::LogInRefused)),
-            (b"[ERROR] why\n", |e| matches!(e, ClientError::LogInRefused)),
+            (b"False\n", |e| matches!(e, ClientError::LogInRefused(None))),
+            (
+                b"[ERROR] why\n",
+                |e| matches!(e, ClientError::LogInRefused(Some(why)) if why == "why"),
+            ),
             (b"NICK", |e| matches!(e, ClientError::ForeignAnswer(_))),
             (b"[NEW]:LOGIN:LIOR:USER:CANARY:\n", |e| matches!(e, ClientError::ForeignAnswer(_))),
             (b"", |e| matches!(e, ClientError::ClosedEarly(_))),

@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use super::error::ClientError;
 use super::heard::{Heard, Line, Lines};
 use crate::protocol::{Protocol, text};
 
@@ -24,6 +25,22 @@ impl Look {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { clean: terminal, colour: terminal && !unwanted }
     }
+}
+
+/// Shows one thing and nothing after it. That nobody reads it any more is no failure.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn once(out: &mut impl Write, bytes: &[u8]) -> Result<(), ClientError> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
+/// What was heard cannot be shown.
+pub(super) fn failed(error: io::Error) -> ClientError {
+    ClientError::io("write what was heard")(error)
 }
 
 /// Takes what arrives and shows it.

@@ -66,7 +66,9 @@ impl Terminal {
                 self.tell("")?;
                 Ok(None)
             }
-            Err(error) => Err(ClientError::io("read the password from the terminal")(error)),
+            Err(error) => Err(ClientError::io(
+                "read a password from the terminal (or give --password-file FILE)",
+            )(error)),
         }
     }
 
