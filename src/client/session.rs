@@ -113,8 +113,8 @@ pub(super) fn upper_case(
     let protocol = Protocol::Uppercase;
     stream.write_all(message).map_err(|error| failed(&error, protocol))?;
     let mut answer = Vec::new();
-    // One line, upper-cased: some letters become three.
-    let most = limits::HEARD_LINE_BYTES_MAX as u64;
+    // One line, upper-cased: two bytes of a letter may become six.
+    let most = 3 * limits::SAID_LINE_BYTES_MAX as u64;
     stream.take(most).read_to_end(&mut answer).map_err(|error| failed(&error, protocol))?;
     if answer.is_empty() {
         return Err(ClientError::ClosedEarly(protocol));
