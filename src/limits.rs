@@ -198,6 +198,24 @@ pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// How long the client waits for the answer to a sign-up or log-in. Longer than any queue
 /// of hashes.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(60);
+/// How long a person who left waits for the server's last words, counted from the last
+/// thing heard. Nobody likes to wait for a prompt; what was said is with the server.
+pub const LEAVE_WAIT: Duration = Duration::from_secs(2);
+/// How long a pipe waits, after its last line, for the server to close, counted from the
+/// last thing heard. Closing earlier could cost lines that a rate-limited server has not
+/// read yet: a receive buffer of 64 KiB holds some 5,000 short ones, read 10 a second.
+pub const FAREWELL_WAIT: Duration = Duration::from_secs(600);
+/// The same towards a relay, which need not close for one who only stopped sending. More
+/// than the time the server may hold a sender up for a stalled recipient.
+pub const RELAY_FAREWELL_WAIT: Duration = Duration::from_secs(12);
+/// Longest line heard, in bytes; a longer one is shown in pieces. Holds any frame with the
+/// speaker's name.
+pub const HEARD_LINE_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX_CEILING;
+/// Longest line said, in bytes. No server takes a longer frame.
+pub const SAID_LINE_BYTES_MAX: usize = FRAME_BYTES_MAX_CEILING;
+/// Bytes of a password file that are looked at. Its first line is a password, at most four
+/// bytes a character.
+pub const PASSWORD_FILE_BYTES_MAX: usize = 4_096;
 
 const _: () = {
     // A healthy client is at most at its soft limit when a turn begins; one turn's room
@@ -217,4 +235,6 @@ const _: () = {
     assert!(WRITE_SLICES_MAX <= 1_024);
     assert!(HASH_MEMORY_KIB <= HASH_MEMORY_KIB_MAX);
     assert!(ACCOUNTS_STOP_WAIT.as_millis() + DRAIN_WAIT.as_millis() < 3_000);
+    assert!(RELAY_FAREWELL_WAIT.as_secs() > STALL_OVER_SOFT.as_secs());
+    assert!(PASSWORD_FILE_BYTES_MAX > 4 * PASSWORD_CHARS_MAX + 2);
 };

@@ -29,7 +29,8 @@ pub fn banner(protocol: Protocol, address: SocketAddr, local: &[Ipv4Addr]) -> St
     // Writing to a string cannot fail.
     for host in hosts {
         let _ = writeln!(text, "  netcat:  nc {host} {port}");
-        let _ = writeln!(text, "  client:  chinwag connect{option} {}", SocketAddr::new(host, port));
+        let _ =
+            writeln!(text, "  client:  chinwag connect{option} {}", SocketAddr::new(host, port));
     }
     text.push_str(match protocol {
         Protocol::Accounts => {

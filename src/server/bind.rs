@@ -133,10 +133,7 @@ pub fn local_addresses() -> Vec<Ipv4Addr> {
 }
 
 fn say(output: &mut impl Write, text: &str) -> Result<(), BindError> {
-    output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush())
-        .map_err(BindError::Terminal)
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(BindError::Terminal)
 }
 
 /// A listening, non-blocking socket.

@@ -14,7 +14,9 @@ use crate::limits;
 /// # Errors
 /// The system has no more threads.
 pub fn start(postbox: Postbox) -> io::Result<()> {
-    thread::Builder::new().name("console".into()).spawn(move || listen(io::stdin().lock(), &postbox))?;
+    thread::Builder::new()
+        .name("console".into())
+        .spawn(move || listen(io::stdin().lock(), &postbox))?;
     Ok(())
 }
 

@@ -110,9 +110,8 @@ impl EventLoop {
             }
             let registry = self.poll.registry();
             let both = Interest::READABLE | Interest::WRITABLE;
-            let register = |socket: &mut TcpStream, client| {
-                registry.register(socket, token(client), both)
-            };
+            let register =
+                |socket: &mut TcpStream, client| registry.register(socket, token(client), both);
             accepting.accept(&self.listener, &mut self.server, register, now);
             self.server.turn(now);
             self.submit_jobs(accounts, now);
@@ -135,7 +134,8 @@ impl EventLoop {
             .server
             .take_jobs()
             .filter_map(|(client, job)| {
-                let accepted = accounts.is_some_and(|accounts| accounts.submit(client, job).is_ok());
+                let accepted =
+                    accounts.is_some_and(|accounts| accounts.submit(client, job).is_ok());
                 (!accepted).then_some(client)
             })
             .collect();
