@@ -156,6 +156,31 @@ fn an_account_outlives_its_server() {
     }
 }
 
+#[test]
+fn a_change_that_was_killed_half_way_is_undone() {
+    let (_directory, path) = directory();
+    let server = Server::open(&path).unwrap();
+    for number in 0..50 {
+        server.sign_up(&format!("name {number}"), &format!("user{number}"));
+    }
+    drop(server);
+    // As on a file system without a write-ahead log; a small cache writes before the commit.
+    let writer = Connection::open(&path).unwrap();
+    writer.query_row("PRAGMA journal_mode=DELETE", [], |_| Ok(())).unwrap();
+    writer.execute_batch("PRAGMA cache_size=2; BEGIN").unwrap();
+    let change = "UPDATE account SET password_hash = hex(randomblob(3000))";
+    writer.execute_batch(change).unwrap();
+    let (_elsewhere, copy) = directory();
+    for suffix in ["", "-journal"] {
+        fs::copy(beside(&path, suffix), beside(&copy, suffix)).unwrap();
+    }
+    drop(writer);
+    let server = Server::open(&copy).unwrap();
+    for number in 0..50 {
+        server.id(&format!("name {number}"), &format!("user{number}"));
+    }
+}
+
 fn refused(why: SignUpRefusal) -> Verdict {
     Verdict::SignUpRefused(why)
 }
