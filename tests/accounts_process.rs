@@ -147,8 +147,10 @@ fn an_account_in_use_is_free_after_fin_reset_and_exit() {
         second.say(&new("login", 1, PASSWORD));
         second.hears("False");
         second.ends();
+        let begun = Instant::now();
         leave(member);
         witness.hears(&left(1));
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         drop(room.member(1));
         witness.hears(&joined(1));
         witness.hears(&left(1));
