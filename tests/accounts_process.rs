@@ -293,7 +293,7 @@ fn assert_chat_without_sign_ups(room: &Room, members: &mut [Peer], number: usize
     let mut burst = Peer::connect(room);
     let refused = new("signup", number + 99, PASSWORD) + ":<socket.socket laddr=('a', 1)>";
     burst.send(refused.as_bytes());
-    burst.hears_bytes_and_end(b"");
+    assert_eq!(burst.rest(), "");
     members[0].say("still here");
     members[1].hears(&said("still here", 0));
     room.still_serves(2);

@@ -114,12 +114,8 @@ pub(crate) fn chinwag_unprivileged() -> Option<Command> {
 
 /// Runs to the end, which must come by itself.
 pub(crate) fn run(command: &mut Command) -> Output {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait(&mut child, DEADLINE);
     child.wait_with_output().unwrap()
 }

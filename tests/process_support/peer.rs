@@ -123,13 +123,30 @@ impl Peer {
         while self.line().unwrap_or_else(|| panic!("closed before {line:?}")) != line {}
     }
 
-    /// Exactly these bytes, then the end: what a reference client is told.
+    /// All bytes to the end, as they are: what a reference client is told.
     #[track_caller]
-    pub(crate) fn hears_bytes_and_end(&mut self, bytes: &[u8]) {
+    pub(crate) fn rest(&mut self) -> String {
         let mut rest = std::mem::take(&mut self.heard);
         self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
         self.stream.read_to_end(&mut rest).unwrap();
-        assert_eq!(String::from_utf8_lossy(&rest), String::from_utf8_lossy(bytes));
+        String::from_utf8(rest).unwrap()
+    }
+
+    /// This comes, whatever is before it; lines do not matter.
+    #[track_caller]
+    pub(crate) fn hears_somewhere(&mut self, text: &str) {
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        loop {
+            let heard = String::from_utf8_lossy(&self.heard);
+            if let Some(at) = heard.find(text) {
+                self.heard.drain(..at + text.len());
+                return;
+            }
+            let mut buffer = [0; 16_384];
+            let count = self.stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "closed before {text:?}: {heard:?}");
+            self.heard.extend_from_slice(&buffer[..count]);
+        }
     }
 
     /// The server closes without another word.
