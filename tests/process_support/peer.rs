@@ -114,13 +114,24 @@ impl Peer {
     /// This is the next line.
     #[track_caller]
     pub(crate) fn hears(&mut self, line: &str) {
-        assert_eq!(self.line().as_deref(), Some(line));
+        let heard = self.line();
+        // Some lines are long.
+        let short = |text: &str| text.chars().take(120).collect::<String>();
+        let shown = heard.as_deref().map(short);
+        assert!(heard.as_deref() == Some(line), "{shown:?}, not {:?}", short(line));
     }
 
-    /// This line comes, whatever comes before it.
+    /// This line comes, whatever comes before it; what that was.
     #[track_caller]
-    pub(crate) fn hears_at_last(&mut self, line: &str) {
-        while self.line().unwrap_or_else(|| panic!("closed before {line:?}")) != line {}
+    pub(crate) fn hears_at_last(&mut self, line: &str) -> Vec<String> {
+        let mut before = Vec::new();
+        loop {
+            let next = self.line().unwrap_or_else(|| panic!("closed before {line:?}"));
+            if next == line {
+                return before;
+            }
+            before.push(next);
+        }
     }
 
     /// All bytes to the end, as they are: what a reference client is told.
@@ -159,6 +170,17 @@ impl Peer {
     #[track_caller]
     pub(crate) fn ends_at_last(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.line()).collect()
+    }
+
+    /// What one read of at most so many bytes gives.
+    #[track_caller]
+    pub(crate) fn read_once(&mut self, bytes_max: usize) -> Vec<u8> {
+        let mut buffer = vec![0; bytes_max];
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let count = self.stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "closed");
+        buffer.truncate(count);
+        buffer
     }
 
     /// Has nothing more to say, and listens on.
