@@ -18,6 +18,8 @@ use crate::system_calls;
 
 /// How much the price of a cache line may change within a pair.
 const CACHE_LINE_CHANGE_MAX: f64 = 1.5;
+/// How many pairs of a phase may be measured again for that.
+const ROUNDS_AGAIN_MAX: usize = 3;
 /// Descriptors that are not connections to servers.
 const DESCRIPTORS_RESERVED: usize = 100;
 /// Memory per connection is counted in pages: below so many connections it says nothing.
@@ -134,6 +136,14 @@ impl Contest<'_> {
         Ok(rows)
     }
 
+    /// Whether `subject` starts and lets two members in.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn try_out(&self, subject: Subject) -> Result<(), Box<dyn Error>> {
+        arrivals::open(subject, Size { chatting: 2, idle: 0 }, self.scratch, self.cpus).map(drop)
+    }
+
     /// A row with what is measured before anybody speaks.
     fn row(&self, subject: Subject, size: Size) -> Row {
         let phases = self.options.phases().into_iter().map(|phase| PhaseOutcome {
@@ -207,9 +217,8 @@ impl Contest<'_> {
             let phase = row.phases[index].phase;
             self.progress(size, row.subject, &phase.name());
             let mut spare = Vec::new();
-            // Twice as many tries as rounds: a machine that never is steady must not keep
-            // us here for ever.
-            for _ in 0..2 * self.options.rounds() {
+            // A machine that never is steady must not keep us here for ever.
+            for _ in 0..self.options.rounds() + ROUNDS_AGAIN_MAX {
                 let outcome = &mut row.phases[index];
                 if outcome.pairs.len() == self.options.rounds() {
                     break;

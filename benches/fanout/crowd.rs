@@ -5,6 +5,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -20,6 +21,9 @@ use crate::subjects::Subject;
 const READ_BYTES_MAX: usize = 256 * 1024;
 /// Connections of one source address, well below what the ephemeral ports allow.
 const CLIENTS_PER_ADDRESS: usize = 2_000;
+/// Servers with a smaller backlog get this long per connection that does not join.
+const BACKLOG_SMALL: usize = 128;
+const ACCEPT_WAIT: Duration = Duration::from_micros(200);
 /// A room that was silent this long after the last log-in has settled.
 const SETTLED: Duration = Duration::from_millis(60);
 
@@ -111,6 +115,11 @@ impl Crowd {
                 self.connect(join)?;
             }
             self.turn(Some(Duration::from_millis(100)))?;
+            if !join && in_flight < BACKLOG_SMALL {
+                // The kernel says that a connection stands, not the server that it has
+                // taken it: give it the time.
+                thread::sleep(ACCEPT_WAIT * in_flight as u32);
+            }
             if Instant::now() > deadline {
                 return Err(Failure::Deadline { missing: (count - arrived) as u64 });
             }
@@ -163,7 +172,7 @@ impl Crowd {
                 // Another address of the loopback network has ephemeral ports of its own.
                 let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
                 socket.set_nonblocking(true)?;
-                let source = Ipv4Addr::new(127, 0, 1, address as u8);
+                let source = Ipv4Addr::new(127, 0, 0, 1 + address as u8);
                 socket.bind(&SocketAddr::from((source, 0)).into())?;
                 match socket.connect(&server.into()) {
                     Err(error)

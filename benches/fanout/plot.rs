@@ -75,20 +75,27 @@ fn panel(
     let range = |of: fn(&(f64, f64)) -> f64| {
         let least = points().map(of).fold(f64::MAX, f64::min);
         let most = points().map(of).fold(f64::MIN_POSITIVE, f64::max);
-        (least.min(most) / 1.3)..(most * 1.3)
+        (least.min(most), most)
     };
+    // Whole decades, so that each axis has labels.
+    let (least, most) = range(|p| p.1);
+    let values = 10f64.powf(least.log10().floor())..10f64.powf(most.log10().ceil());
+    let (least, most) = range(|p| p.0);
+    let sizes = least / 1.3..most * 1.3;
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 15))
         .margin(8)
         .x_label_area_size(34)
         .y_label_area_size(56)
-        .build_cartesian_2d(range(|p| p.0).log_scale(), range(|p| p.1).log_scale())?;
+        .build_cartesian_2d(sizes.log_scale(), values.log_scale())?;
     chart
         .configure_mesh()
         .x_desc("clients")
+        .x_labels(4)
+        .y_labels(8)
         .light_line_style(WHITE)
         .x_label_formatter(&|n| format!("{n:.0}"))
-        .y_label_formatter(&|v| if *v < 10.0 { format!("{v:.3}") } else { format!("{v:.0}") })
+        .y_label_formatter(&|v| format!("{v}"))
         .draw()?;
     for (subject, points) in lines {
         let color = color(*subject);
@@ -103,7 +110,7 @@ fn panel(
     if with_legend {
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(SeriesLabelPosition::LowerLeft)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.3))
             .draw()?;

@@ -60,8 +60,13 @@ impl Report {
     pub fn failures(&self) -> impl Iterator<Item = (String, Subject, &str)> {
         self.sizes.iter().flat_map(|(size, rows)| {
             rows.iter().flat_map(move |row| {
-                let phases = row.phases.iter().filter_map(|outcome| {
+                let mut before = None;
+                let phases = row.phases.iter().filter_map(move |outcome| {
                     let failure = outcome.failure.as_deref()?;
+                    // A room that does not fill fails all its phases: told once.
+                    if before.replace(failure) == Some(failure) {
+                        return None;
+                    }
                     Some((format!("{}, {}", describe(*size), outcome.phase.name()), failure))
                 });
                 let storm = row.storms.as_ref().err().map(|e| ("log-in storm", e.as_str()));
@@ -213,7 +218,7 @@ impl Report {
             Some((least, most)) => {
                 writeln!(f, "\na cache line between the CPUs and back: {least:.0} to {most:.0} ns")
             }
-            None => writeln!(f, "\na cache line between the CPUs: not timed, nothing is pinned"),
+            None => writeln!(f, "\na cache line between the CPUs and back: not timed"),
         }
     }
 }

@@ -130,7 +130,7 @@ impl Subject {
             Self::Redis => command
                 .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""])
                 .args(["--appendonly", "no", "--daemonize", "no", "--loglevel", "warning"])
-                .args(["--maxclients", "100000", "--tcp-backlog", "4096", "--timeout", "0"])
+                .args(["--maxclients", "100000", "--tcp-backlog", "4096", "--protected-mode", "no"])
                 .args(["--client-output-buffer-limit", "pubsub 0 0 0"]),
             Self::Nats => {
                 let config = directory.path().join("nats.conf");

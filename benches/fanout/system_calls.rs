@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::processes;
 
 /// How long `perf` gets to attach to all threads.
-const ATTACH_WAIT: Duration = Duration::from_millis(400);
+const ATTACH_WAIT: Duration = Duration::from_millis(200);
 
 /// Counts the system calls of all threads of `pid` during `work`, and gives its result.
 /// No count where the system allows none.
