@@ -20,6 +20,8 @@ use crate::system_calls;
 const CACHE_LINE_CHANGE_MAX: f64 = 1.5;
 /// How many pairs of a phase may be measured again for that.
 const ROUNDS_AGAIN_MAX: usize = 3;
+/// After this long a phase gets no further rounds, if it had one.
+const PHASE_WAIT: Duration = Duration::from_secs(10);
 /// Descriptors that are not connections to servers.
 const DESCRIPTORS_RESERVED: usize = 100;
 /// Memory per connection is counted in pages: below so many connections it says nothing.
@@ -217,10 +219,13 @@ impl Contest<'_> {
             let phase = row.phases[index].phase;
             self.progress(size, row.subject, &phase.name());
             let mut spare = Vec::new();
-            // A machine that never is steady must not keep us here for ever.
+            let start = Instant::now();
+            // A machine that never is steady must not keep us here for ever, nor a server
+            // that takes long for what it was told.
             for _ in 0..self.options.rounds() + ROUNDS_AGAIN_MAX {
                 let outcome = &mut row.phases[index];
-                if outcome.pairs.len() == self.options.rounds() {
+                let late = start.elapsed() > PHASE_WAIT && !outcome.pairs.is_empty();
+                if late || outcome.pairs.len() == self.options.rounds() {
                     break;
                 }
                 let of_floor = self.measure(floor, phase)?;
