@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::client::address::Server;
 use crate::limits;
 use crate::protocol::Protocol;
 
@@ -185,7 +186,7 @@ impl FromStr for Exempt {
 pub struct ConnectOptions {
     /// The server: HOST or HOST:PORT, IPv6 addresses in brackets before a port.
     #[arg(value_name = "HOST[:PORT]", env = "CHINWAG_SERVER")]
-    pub server: Option<String>,
+    pub server: Option<Server>,
     /// What the server speaks.
     #[arg(long, env = "CHINWAG_PROTOCOL", value_enum, default_value_t)]
     pub protocol: Protocol,

@@ -121,7 +121,7 @@ pub const KEEPALIVE_PROBES: u32 = 4;
 /// Sent bytes that stay unacknowledged this long: the peer is dead (Linux).
 pub const UNACKNOWLEDGED_WAIT: Duration = Duration::from_secs(30);
 /// Descriptors kept for everything that is not a client: listener, poll, waker, standard
-/// streams, the database and its journal on each account thread.
+/// streams, the one connection to the database, its journal and its lock.
 pub const DESCRIPTORS_RESERVED: usize = 32;
 /// First wait before accepting again when out of descriptors.
 pub const ACCEPT_RETRY_FIRST: Duration = Duration::from_millis(10);
@@ -162,6 +162,9 @@ pub const HASH_MEMORY_KIB: u32 = 19_456;
 pub const HASH_PASSES: u32 = 2;
 /// Lanes of one argon2id hash (OWASP).
 pub const HASH_LANES: u32 = 1;
+/// Most memory, in KiB, that a hash found in the database may ask for. A stored hash says
+/// itself what verifying it costs; a slip of a foreign hand must not end the server.
+pub const HASH_MEMORY_KIB_MAX: u32 = 1024 * 1024;
 /// Account jobs that wait for a thread. Beyond it the client waits unread.
 pub const ACCOUNT_JOBS_MAX: usize = 64;
 /// How often the database is asked for accounts removed by `chinwag accounts remove`; a
@@ -172,6 +175,9 @@ pub const ACCOUNT_WATCH_INTERVAL: Duration = Duration::from_millis(250);
 pub const REMOVED_REMEMBERED: usize = 1_024;
 /// How long SQLite waits for another process that holds the database.
 pub const DATABASE_BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How long the end of the server waits for the account jobs at hand. With `DRAIN_WAIT` it
+/// stays below the 3 s in which SIGTERM ends the server.
+pub const ACCOUNTS_STOP_WAIT: Duration = Duration::from_millis(500);
 
 // --- threads, operator, log -------------------------------------------------------------
 
@@ -192,6 +198,24 @@ pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// How long the client waits for the answer to a sign-up or log-in. Longer than any queue
 /// of hashes.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(60);
+/// How long a person who left waits for the server's last words, counted from the last
+/// thing heard. Nobody likes to wait for a prompt; what was said is with the server.
+pub const LEAVE_WAIT: Duration = Duration::from_secs(2);
+/// How long a pipe waits, after its last line, for the server to close, counted from the
+/// last thing heard. Closing earlier could cost lines that a rate-limited server has not
+/// read yet: a receive buffer of 64 KiB holds some 5,000 short ones, read 10 a second.
+pub const FAREWELL_WAIT: Duration = Duration::from_secs(600);
+/// The same towards a relay, which need not close for one who only stopped sending. More
+/// than the time the server may hold a sender up for a stalled recipient.
+pub const RELAY_FAREWELL_WAIT: Duration = Duration::from_secs(12);
+/// Longest line heard, in bytes; a longer one is shown in pieces. Holds any frame with the
+/// speaker's name.
+pub const HEARD_LINE_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX_CEILING;
+/// Longest line said, in bytes. No server takes a longer frame.
+pub const SAID_LINE_BYTES_MAX: usize = FRAME_BYTES_MAX_CEILING;
+/// Bytes of a password file that are looked at. Its first line is a password, at most four
+/// bytes a character.
+pub const PASSWORD_FILE_BYTES_MAX: usize = 4_096;
 
 const _: () = {
     // A healthy client is at most at its soft limit when a turn begins; one turn's room
@@ -209,4 +233,8 @@ const _: () = {
     assert!(REMOVED_REMEMBERED > ACCOUNT_JOBS_MAX);
     assert!(ACCOUNT_WATCH_INTERVAL.as_millis() * 2 < 1_000);
     assert!(WRITE_SLICES_MAX <= 1_024);
+    assert!(HASH_MEMORY_KIB <= HASH_MEMORY_KIB_MAX);
+    assert!(ACCOUNTS_STOP_WAIT.as_millis() + DRAIN_WAIT.as_millis() < 3_000);
+    assert!(RELAY_FAREWELL_WAIT.as_secs() > STALL_OVER_SOFT.as_secs());
+    assert!(PASSWORD_FILE_BYTES_MAX > 4 * PASSWORD_CHARS_MAX + 2);
 };

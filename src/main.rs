@@ -1,15 +1,25 @@
 //! Arguments, logging, exit status. Everything else is in the library.
 
+use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use chinwag::cli::{Cli, Command};
+use chinwag::{accounts, client, logging, server};
 use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome: Result<ExitCode, Box<dyn std::error::Error>> = match cli.command {
-        Command::Serve(_) | Command::Connect(_) | Command::Accounts(_) => Ok(ExitCode::SUCCESS),
+    // Dropped last, so that what is logged until then is written.
+    let _logging = logging::start(cli.verbose, cli.quiet);
+    let outcome: Result<ExitCode, Box<dyn Error>> = match cli.command {
+        Command::Serve(options) => {
+            server::serve(&options).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+        Command::Connect(options) => client::run(&options).map_err(Into::into),
+        Command::Accounts(options) => {
+            accounts::command::run(&options).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
     };
     outcome.unwrap_or_else(|error| {
         // Standard error may be closed; the status still tells.

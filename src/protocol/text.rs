@@ -91,7 +91,7 @@ pub fn check(field: Field, value: &str) -> Result<(), TextError> {
         match c {
             ':' => return Err(TextError::Colon(field)),
             '[' | ']' | '(' | ')' if field == Field::Name => return Err(TextError::Bracket),
-            c if is_unsafe(c) || is_zero_width(c) => return Err(TextError::Invisible(field)),
+            c if is_invisible(c) => return Err(TextError::Invisible(field)),
             _ => {}
         }
     }
@@ -165,6 +165,11 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c,
             '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
             | '\u{206a}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0001}')
+}
+
+/// Characters that nobody sees.
+pub(super) fn is_invisible(c: char) -> bool {
+    is_unsafe(c) || is_zero_width(c)
 }
 
 /// Characters without width, which make two names look the same.

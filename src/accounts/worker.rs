@@ -1,0 +1,74 @@
+//! The hash threads: a job in, a verdict out.
+//!
+//! Knows credentials, hashes and what to ask the database. Knows of a client only the
+//! value to hand back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crossbeam_channel::Receiver;
+use log::error;
+
+use super::keeper::{Database, Unavailable};
+use super::password::{HashError, Passwords};
+use super::store::NewAccount;
+use super::{Credentials, Job, Notice, Verdict};
+
+/// Decides jobs until nobody can bring any more.
+pub(super) fn run<C>(
+    jobs: &Receiver<(C, Job)>,
+    passwords: &Passwords,
+    database: &Database,
+    post: impl Fn(Notice<C>),
+) {
+    for (client, job) in jobs {
+        // Nothing is shared with a job that could be left half done.
+        let decided = catch_unwind(AssertUnwindSafe(|| decide(job, passwords, database)));
+        let verdict = decided.unwrap_or_else(|_| {
+            error!("an account job panicked; its thread goes on");
+            Verdict::Failed
+        });
+        post(Notice::Verdict { client, verdict });
+    }
+}
+
+fn decide(job: Job, passwords: &Passwords, database: &Database) -> Verdict {
+    let verdict = match job {
+        Job::SignUp(credentials) => sign_up(credentials, passwords, database),
+        Job::LogIn(credentials) => log_in(credentials, passwords, database),
+    };
+    verdict.unwrap_or(Verdict::Failed)
+}
+
+fn sign_up(
+    credentials: Credentials,
+    passwords: &Passwords,
+    database: &Database,
+) -> Result<Verdict, Unavailable> {
+    let password_hash = passwords.hash(&credentials.password)?;
+    let Credentials { name, user_name, .. } = credentials;
+    let inserted = database.insert(NewAccount { name, user_name, password_hash })?;
+    Ok(inserted.map_or_else(Verdict::SignUpRefused, |()| Verdict::SignedUp))
+}
+
+/// Whatever is wrong, the work is that of a log-in that succeeds.
+fn log_in(
+    credentials: Credentials,
+    passwords: &Passwords,
+    database: &Database,
+) -> Result<Verdict, Unavailable> {
+    let Credentials { name, user_name, password } = credentials;
+    let found = database.find(user_name)?.filter(|found| found.name == name);
+    let hash = found.as_ref().map(|found| found.password_hash.as_str());
+    let right = passwords.verify(&password, hash)?;
+    Ok(match found {
+        Some(found) if right => Verdict::LoggedIn(found.id),
+        _ => Verdict::LogInRefused,
+    })
+}
+
+impl From<HashError> for Unavailable {
+    fn from(error: HashError) -> Self {
+        error!("an account job failed: {error}");
+        Self
+    }
+}

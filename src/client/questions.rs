@@ -1,0 +1,313 @@
+//! What a person is asked, and what follows from the answers.
+//!
+//! Knows the order of the questions and the rules shared with the server. Knows the
+//! terminal only through `Terminal`.
+
+use std::io;
+use std::net::TcpStream;
+use std::process::ExitCode;
+
+use zeroize::Zeroizing;
+
+use super::address::{self, Server};
+use super::chat::{self, End};
+use super::credentials::{Credentials, Given};
+use super::error::ClientError;
+use super::heard::Lines;
+use super::link::{self, Patient};
+use super::session;
+use super::show::{self, ByteEar, Ear, LineEar, Look};
+use super::terminal::{self, Terminal};
+use crate::cli::ConnectOptions;
+use crate::limits;
+use crate::protocol::Protocol;
+use crate::protocol::text::{self, Field};
+
+/// An answer, or `None` when the person leaves.
+type Answer<T> = Result<Option<T>, ClientError>;
+
+/// Serves a person.
+pub(super) fn run(options: &ConnectOptions) -> Result<ExitCode, ClientError> {
+    let given = super::given(options)?;
+    let mut terminal = Terminal::new()?;
+    let asked = match &options.server {
+        Some(server) => Some(server.clone()),
+        None => ask_server(&mut terminal, options.protocol.default_port())?,
+    };
+    let end = match asked {
+        None => None,
+        Some(server) => match options.protocol {
+            Protocol::Accounts => accounts(&mut terminal, &server, given, options.sign_up)?,
+            Protocol::Nickname => nickname(&mut terminal, &server, given)?,
+            Protocol::Relay => relay(&mut terminal, &server)?,
+            Protocol::Uppercase => return upper_case(&mut terminal, &server),
+        },
+    };
+    farewell(&mut terminal, end.unwrap_or(End::Left))
+}
+
+fn farewell(terminal: &mut Terminal, end: End) -> Result<ExitCode, ClientError> {
+    let (words, status) = match end {
+        // A person does not wait for a server that is slow to close.
+        End::Left | End::NoFarewell | End::CutOff => ("Disconnected.", ExitCode::SUCCESS),
+        End::ServerShutDown => ("SERVER IS SHUTTING DOWN", ExitCode::SUCCESS),
+        End::Lost => ("SERVER DISCONNECTED", ExitCode::FAILURE),
+        End::OutputClosed => return Ok(ExitCode::SUCCESS),
+    };
+    terminal.tell(words)?;
+    Ok(status)
+}
+
+fn ask_server(terminal: &mut Terminal, default_port: u16) -> Answer<Server> {
+    let mut server = loop {
+        let Some(host) = terminal.ask("Server host [localhost]:")? else { return Ok(None) };
+        let host = if host.is_empty() { super::DEFAULT_HOST } else { &host };
+        match host.parse::<Server>() {
+            Ok(server) => break server,
+            Err(error) => terminal.tell(&error.to_string())?,
+        }
+    };
+    while server.port.is_none() {
+        let prompt = format!("Server port [{default_port}]:");
+        let Some(port) = terminal.ask(&prompt)? else { return Ok(None) };
+        if port.is_empty() {
+            server.port = Some(default_port);
+            continue;
+        }
+        match address::port(&port) {
+            Ok(port) => server.port = Some(port),
+            Err(error) => terminal.tell(&error.to_string())?,
+        }
+    }
+    Ok(Some(server))
+}
+
+/// What a person does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    SignUp,
+    LogIn,
+}
+
+fn accounts(
+    terminal: &mut Terminal,
+    server: &Server,
+    mut given: Given,
+    sign_up: bool,
+) -> Answer<End> {
+    // What was given on the command line needs no menu.
+    let mut next = match (sign_up, given.is_complete()) {
+        (true, _) => Some(Choice::SignUp),
+        (false, true) => Some(Choice::LogIn),
+        (false, false) => None,
+    };
+    if !given.is_complete() {
+        // Better to hear now than after five questions that nobody is there.
+        super::probe(server)?;
+    }
+    loop {
+        let choice = match next.take() {
+            Some(choice) => choice,
+            None => match ask_menu(terminal)? {
+                Some(choice) => choice,
+                None => return Ok(None),
+            },
+        };
+        let Some(who) = ask_credentials(terminal, &given, choice)? else { return Ok(None) };
+        let outcome = match choice {
+            Choice::SignUp => super::create(server, &who).map(|()| None),
+            Choice::LogIn => super::enter(server, &who).map(Some),
+        };
+        match outcome {
+            Ok(Some((stream, lines))) => {
+                terminal.tell(&format!(
+                    "Logged in as {}. Type a line to say it; exit() leaves.",
+                    who.name
+                ))?;
+                drop(who);
+                return chat_lines(&stream, lines, Protocol::Accounts).map(Some);
+            }
+            Ok(None) => {
+                terminal.tell("Account Created")?;
+                next = given.is_complete().then_some(Choice::LogIn);
+            }
+            Err(ClientError::SignUpRefused(why)) => {
+                terminal.tell(&format!("[ERROR] {why}"))?;
+                // What was given did not serve: from here on everything is asked.
+                given = Given::default();
+            }
+            Err(error @ ClientError::LogInRefused(_)) => {
+                terminal.tell(&error.to_string())?;
+                given = Given::default();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn ask_menu(terminal: &mut Terminal) -> Answer<Choice> {
+    loop {
+        terminal.tell("1  sign up\n2  log in")?;
+        let Some(answer) = terminal.ask("1 or 2, exit() leaves >")? else { return Ok(None) };
+        match answer.as_str() {
+            "1" => return Ok(Some(Choice::SignUp)),
+            "2" => return Ok(Some(Choice::LogIn)),
+            _ => terminal.tell("give 1 to sign up or 2 to log in")?,
+        }
+    }
+}
+
+fn ask_credentials(terminal: &mut Terminal, given: &Given, choice: Choice) -> Answer<Credentials> {
+    let asked = [
+        (given.name.is_none(), Field::Name),
+        (given.user_name.is_none(), Field::UserName),
+        (given.password.is_none(), Field::Password),
+    ];
+    for (_, field) in asked.into_iter().filter(|(asked, _)| *asked) {
+        terminal.tell(&rule(field))?;
+    }
+    let name = match &given.name {
+        Some(name) => name.clone(),
+        None => match ask_field(terminal, "Name:", Field::Name)? {
+            Some(name) => name,
+            None => return Ok(None),
+        },
+    };
+    let user_name = match &given.user_name {
+        Some(user_name) => user_name.clone(),
+        None => match ask_field(terminal, "User name:", Field::UserName)? {
+            Some(user_name) => user_name,
+            None => return Ok(None),
+        },
+    };
+    let password = match &given.password {
+        Some(password) => password.clone(),
+        None => match ask_password(terminal, choice)? {
+            Some(password) => password,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(Credentials { name, user_name, password }))
+}
+
+/// The rule of a field, before it is asked for.
+fn rule(field: Field) -> String {
+    let (min, max) = field.chars();
+    let without = match field {
+        Field::Name => "none of : [ ] ( )",
+        Field::UserName | Field::Password => "no colon",
+    };
+    format!("A {field} has {min} to {max} characters and {without}.")
+}
+
+fn ask_field(terminal: &mut Terminal, prompt: &str, field: Field) -> Answer<String> {
+    loop {
+        let Some(answer) = terminal.ask(prompt)? else { return Ok(None) };
+        match text::check(field, &answer) {
+            Ok(()) => return Ok(Some(answer)),
+            Err(rule) => terminal.tell(&format!("{rule}; give another"))?,
+        }
+    }
+}
+
+fn ask_password(terminal: &mut Terminal, choice: Choice) -> Answer<Zeroizing<String>> {
+    loop {
+        let Some(password) = terminal.ask_hidden("Password (not shown):")? else {
+            return Ok(None);
+        };
+        if let Err(rule) = text::check(Field::Password, &password) {
+            terminal.tell(&format!("{rule}; give another"))?;
+            continue;
+        }
+        if choice == Choice::LogIn {
+            return Ok(Some(password));
+        }
+        let Some(again) = terminal.ask_hidden("Password again:")? else { return Ok(None) };
+        if *password == *again {
+            return Ok(Some(password));
+        }
+        terminal.tell("the passwords differ; give them again")?;
+    }
+}
+
+fn nickname(terminal: &mut Terminal, server: &Server, mut given: Given) -> Answer<End> {
+    let protocol = Protocol::Nickname;
+    let mut link: Option<(TcpStream, Lines)> = None;
+    loop {
+        let name = match given.name.take() {
+            Some(name) => name,
+            None => {
+                if link.is_none() {
+                    terminal.tell(&rule(Field::Name))?;
+                }
+                match ask_field(terminal, "Nickname:", Field::Name)? {
+                    Some(name) => name,
+                    None => return Ok(None),
+                }
+            }
+        };
+        // The first name is asked before the server is reached: it does not wait for long.
+        let (stream, mut heard) = match link.take() {
+            Some(link) => link,
+            None => super::greeted(server)?,
+        };
+        let outcome =
+            session::nickname(&mut Patient::new(&stream, limits::ANSWER_WAIT), &mut heard, &name);
+        match outcome {
+            Ok(()) => return chat_lines(&stream, heard, protocol).map(Some),
+            Err(ClientError::NicknameRefused(why)) => {
+                terminal.tell(&format!("[ERROR] {why}"))?;
+                let mut patient = Patient::new(&stream, limits::CONNECT_WAIT);
+                session::greeting(&mut patient, &mut heard)?;
+            }
+            Err(error) => return Err(error),
+        }
+        link = Some((stream, heard));
+    }
+}
+
+fn chat_lines(stream: &TcpStream, lines: Lines, protocol: Protocol) -> Result<End, ClientError> {
+    let look = Look::of_stdout();
+    chat(stream, protocol, &mut LineEar { protocol, look, lines, out: io::stdout() })
+}
+
+fn relay(terminal: &mut Terminal, server: &Server) -> Answer<End> {
+    let stream = link::reach(server, Protocol::Relay.default_port())?;
+    terminal.tell("Connected. Type a line to send it; exit() leaves.")?;
+    let look = Look::of_stdout();
+    let mut ear = ByteEar { look, out: io::stdout(), unfinished: Vec::new() };
+    chat(&stream, Protocol::Relay, &mut ear).map(Some)
+}
+
+fn chat(stream: &TcpStream, protocol: Protocol, ear: &mut dyn Ear) -> Result<End, ClientError> {
+    let leave = super::leave(protocol, limits::LEAVE_WAIT);
+    chat::run(stream, terminal::lines_typed, leave, ear)
+}
+
+fn upper_case(terminal: &mut Terminal, server: &Server) -> Result<ExitCode, ClientError> {
+    let sentence = loop {
+        match terminal.ask("Input lowercase sentence:")? {
+            None => return farewell(terminal, End::Left),
+            Some(sentence) if sentence.is_empty() => terminal.tell("give a sentence")?,
+            Some(sentence) => break sentence,
+        }
+    };
+    let answer = super::upper_case(server, format!("{sentence}\n").as_bytes())?;
+    if Look::of_stdout().clean {
+        terminal.tell(&text::clean(String::from_utf8_lossy(&answer).trim_end()))?;
+    } else {
+        show::once(&mut io::stdout(), &answer)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_are_those_of_the_fields() {
+        assert_eq!(rule(Field::Name), "A name has 1 to 32 characters and none of : [ ] ( ).");
+        assert_eq!(rule(Field::Password), "A password has 5 to 128 characters and no colon.");
+    }
+}

@@ -1,0 +1,188 @@
+//! `accounts`: sign up, log in, chat (`wire.md`, section 2).
+//!
+//! Knows the shape of `[NEW]`, `[ACTIVE]` and `:REMOVE:` frames and of what is heard. Knows
+//! no socket, no clock, no account but the session's own head.
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::framing::{Completeness, Framing, OwnHead};
+use super::text::{self, Field};
+use super::{Event, Refusal, Request};
+use crate::accounts::Credentials;
+
+/// A sign-up is stored.
+pub const ACCOUNT_CREATED: &[u8] = b"Account Created";
+/// A log-in is accepted.
+pub const LOGGED_IN: &[u8] = b"True";
+/// A log-in is refused.
+pub const LOG_IN_REFUSED: &[u8] = b"False";
+/// The server is shutting down.
+pub const EXIT_SERVER: &[u8] = b"exit_server";
+/// What leaves the room when it is said.
+pub const EXIT: &str = "exit()";
+
+const NEW: &str = "[NEW]";
+const ACTIVE: &str = "[ACTIVE]";
+const ACTIVE_FIELD: &str = "[ACTIVE]:";
+const REMOVE: &str = ":REMOVE:";
+
+/// Whether `bytes` without a line feed are a frame of a reference client.
+pub(super) fn completeness(bytes: &[u8]) -> Completeness {
+    if bytes == REMOVE.as_bytes() {
+        return Completeness::Whole;
+    }
+    if !bytes.starts_with(b"[NEW]:") {
+        return Completeness::Partial;
+    }
+    let mut fields = bytes.splitn(6, |&byte| byte == b':').skip(5);
+    match fields.next() {
+        None | Some([]) => Completeness::Partial,
+        Some(socket) if socket.starts_with(b"<socket.socket ") && socket.ends_with(b">") => {
+            Completeness::Whole
+        }
+        Some(socket) if socket.starts_with(b"<") && !socket.ends_with(b">") => {
+            Completeness::Partial
+        }
+        Some(_) => Completeness::AfterSilence,
+    }
+}
+
+/// What the `[ACTIVE]` frames of a session begin with.
+pub(super) fn own_head(credentials: &Credentials) -> Box<str> {
+    let Credentials { name, user_name, password } = credentials;
+    // The exact size: growing would leave a copy of the password behind, not wiped.
+    let size = ACTIVE_FIELD.len() + name.len() + user_name.len() + password.len() + 3;
+    let mut head = String::with_capacity(size);
+    for field in [ACTIVE, name, user_name, password.as_str()] {
+        head.push_str(field);
+        head.push(':');
+    }
+    head.into_boxed_str()
+}
+
+/// Where the name stands in a head.
+pub(super) const NAME_AT: usize = ACTIVE_FIELD.len();
+
+/// How framing uses the head made by [`own_head`].
+pub(super) fn head_of(head: &[u8]) -> OwnHead<'_> {
+    // The head ends in `password:`; a password has no colon.
+    let before_password = head[..head.len() - 1].iter().rposition(|&byte| byte == b':');
+    OwnHead {
+        bytes: head,
+        mark: before_password.map_or(head.len(), |colon| colon + 1),
+        sayable: ACTIVE_FIELD.len(),
+        field_follows: true,
+    }
+}
+
+/// What `frame` asks for. `head` is the session's own, once it has logged in.
+pub(super) fn parse(frame: &str, framing: Framing, head: Option<&[u8]>) -> Request {
+    if frame == REMOVE {
+        return Request::Drop;
+    }
+    match head {
+        None => parse_before_log_in(frame, framing),
+        Some(head) => parse_after_log_in(frame, head),
+    }
+}
+
+fn parse_before_log_in(frame: &str, framing: Framing) -> Request {
+    if let Some(rest) = frame.strip_prefix("[NEW]:signup:") {
+        return Request::SignUp(credentials(rest, framing));
+    }
+    if let Some(rest) = frame.strip_prefix("[NEW]:login:") {
+        return Request::LogIn(credentials(rest, framing).ok());
+    }
+    if starts_as(frame, NEW) {
+        return Request::Refuse(Refusal::MalformedNew);
+    }
+    if frame.trim() == EXIT {
+        return Request::Leave;
+    }
+    Request::Refuse(Refusal::NotLoggedIn)
+}
+
+/// Parses `name:user_name:password:client_socket`, the last of which only lines may omit.
+fn credentials(fields: &str, framing: Framing) -> Result<Credentials, Refusal> {
+    let mut rest = fields.split(':');
+    let (Some(name), Some(user_name), Some(password)) = (rest.next(), rest.next(), rest.next())
+    else {
+        return Err(Refusal::MalformedNew);
+    };
+    match (rest.next(), rest.next()) {
+        (Some(_), None) => {}
+        (None, None) if framing == Framing::Lines => {}
+        _ => return Err(Refusal::MalformedNew),
+    }
+    for (field, value) in
+        [(Field::Name, name), (Field::UserName, user_name), (Field::Password, password)]
+    {
+        text::check(field, value).map_err(Refusal::Text)?;
+    }
+    Ok(Credentials {
+        name: name.to_owned(),
+        user_name: user_name.to_owned(),
+        password: Zeroizing::new(password.to_owned()),
+    })
+}
+
+fn parse_after_log_in(frame: &str, head: &[u8]) -> Request {
+    if frame.starts_with(ACTIVE_FIELD) {
+        return match frame.as_bytes().split_at_checked(head.len()) {
+            Some((claimed, _)) if bool::from(claimed.ct_eq(head)) => {
+                // A head ends in a colon, so this is a boundary between characters.
+                match frame[head.len()..].split_once(':') {
+                    // A head inside the socket field: two frames, the first without text.
+                    // What follows may be a password.
+                    Some((socket, _)) if socket.contains(ACTIVE) => {
+                        Request::Refuse(Refusal::MalformedActive)
+                    }
+                    Some((_, message)) => say(message),
+                    None => Request::Refuse(Refusal::MalformedActive),
+                }
+            }
+            _ => Request::Refuse(Refusal::NotLoggedIn),
+        };
+    }
+    if frame.starts_with("[NEW]:") {
+        return Request::Refuse(Refusal::AlreadyLoggedIn);
+    }
+    say(frame)
+}
+
+fn say(message: &str) -> Request {
+    if message.trim() == EXIT {
+        return Request::Leave;
+    }
+    let clean = text::clean(message);
+    if [message, &clean].into_iter().any(|text| starts_as(text, NEW) || starts_as(text, ACTIVE)) {
+        return Request::Refuse(Refusal::HoldsCredentials);
+    }
+    let text = match clean.strip_prefix('/') {
+        Some(rest) if rest.starts_with('/') => rest,
+        Some(_) => return Request::Refuse(Refusal::UnknownCommand),
+        None => &clean,
+    };
+    if text.trim().is_empty() { Request::Ignore } else { Request::Say(text.to_owned()) }
+}
+
+/// Whether `text` starts with `tag`, leading spaces, invisible characters and letter case
+/// aside: a line that looks like it may hold a password.
+fn starts_as(text: &str, tag: &str) -> bool {
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || text::is_invisible(c));
+    text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag))
+}
+
+/// Appends what the others hear of `event`.
+pub(super) fn encode(event: &Event, out: &mut Vec<u8>) {
+    let parts: [&[u8]; 4] = match event {
+        Event::Joined(name) => [b"[", name.as_bytes(), b" - connected to the server!]", b""],
+        Event::Left(name) => [b"[", name.as_bytes(), b" - disconnected from the server!]", b""],
+        Event::Said { name, text } => [text.as_bytes(), b" - (", name.as_bytes(), b")"],
+        Event::Passed(bytes) => [bytes, b"", b"", b""],
+    };
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}

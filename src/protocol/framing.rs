@@ -1,0 +1,314 @@
+//! Bytes to frames: lines, bursts, and the decision which of the two a connection speaks
+//! (`wire.md`, section 1).
+//!
+//! Knows bytes and the hints a protocol lends it: which frames are complete in themselves,
+//! and the head that only this session's own frames begin with. Knows no socket, no clock
+//! (silence is an argument) and not what a frame means.
+//!
+//! Invariants: what it consumes is either handed out or was to be ignored; nothing it
+//! keeps back is longer than one frame; the same bytes give the same frames however lines
+//! are split into reads.
+
+use std::ops::Range;
+
+/// How the bytes of a connection are cut into frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Nothing has told yet.
+    Undecided,
+    /// A frame is what arrived at once. Replies are unterminated.
+    Bursts {
+        /// A line feed in a later read still moves the connection to lines.
+        provisional: bool,
+    },
+    /// A frame ends at a line feed. Replies end with one.
+    Lines,
+    /// No frames: every read is passed on as it is.
+    Raw,
+}
+
+impl Framing {
+    /// Whether replies to this connection are unterminated.
+    pub fn is_bursts(self) -> bool {
+        matches!(self, Self::Bursts { .. })
+    }
+}
+
+/// Whether bytes without a line feed are a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Completeness {
+    /// Not a frame, however long the silence.
+    Partial,
+    /// A frame if nothing follows for a while.
+    AfterSilence,
+    /// A frame of a reference client, beyond doubt.
+    Whole,
+}
+
+/// What only the frames of one session begin with, as in
+/// `[ACTIVE]:name:user_name:password:`.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnHead<'a> {
+    /// The whole head. Empty when the session has none yet.
+    pub bytes: &'a [u8],
+    /// How much of it, from the start, marks the beginning of a frame inside a read. What
+    /// lies behind may be secret, so a frame that has the mark but not the rest is cut
+    /// off too, and left to the protocol to refuse.
+    pub mark: usize,
+    /// Longest part of it, from the start, that may be said if it turns out to be text.
+    pub sayable: usize,
+    /// Whether a further field, up to a colon, stands between the head and the text.
+    pub field_follows: bool,
+}
+
+impl OwnHead<'_> {
+    /// Of a session that has no head yet.
+    pub const NONE: Self = OwnHead { bytes: &[], mark: 0, sayable: 0, field_follows: false };
+
+    fn marks(&self) -> &[u8] {
+        &self.bytes[..self.mark]
+    }
+
+    /// Length of the longest end of `text` that could be the beginning of the head.
+    fn begun_at_end_of(&self, text: &[u8]) -> usize {
+        let most = text.len().min(self.bytes.len().saturating_sub(1));
+        (1..=most).rev().find(|&n| text.ends_with(&self.bytes[..n])).unwrap_or(0)
+    }
+
+    /// Where the text of a frame that begins with the head starts, if it is there yet.
+    fn text_start(&self, frame: &[u8]) -> Option<usize> {
+        if !self.field_follows {
+            return Some(self.bytes.len());
+        }
+        let field = memchr::memchr(b':', &frame[self.bytes.len()..])?;
+        Some(self.bytes.len() + field + 1)
+    }
+}
+
+/// How reading stands when the decoder is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// More bytes may be waiting to be read.
+    pub more: bool,
+    /// Nothing has arrived for `limits::BURST_SILENCE`.
+    pub silent: bool,
+    /// The peer has finished sending.
+    pub ended: bool,
+}
+
+/// Why bytes are not a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameError {
+    /// Longer than a frame may be.
+    TooLong,
+    /// Not UTF-8.
+    NotUtf8,
+}
+
+/// What the decoder found at the start of its input.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decoded<'a> {
+    /// A frame of text, without its line ending.
+    Text(&'a str),
+    /// Bytes to be passed on.
+    Bytes(&'a [u8]),
+    /// Something that cannot be accepted.
+    Fault(FrameError),
+    /// Nothing yet.
+    Wait {
+        /// Whether to ask again after `limits::BURST_SILENCE` without a byte.
+        silence_matters: bool,
+    },
+}
+
+/// The state of one connection's framing: two bytes, whatever arrives.
+#[derive(Debug, Clone, Copy)]
+pub struct Decoder {
+    framing: Framing,
+    /// The rest of a line that was too long is thrown away up to its line feed.
+    skipping: bool,
+}
+
+impl Decoder {
+    /// Of a connection that starts in `framing`.
+    pub fn new(framing: Framing) -> Self {
+        Self { framing, skipping: false }
+    }
+
+    /// How frames are cut now.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Looks for the next frame at the start of `input`: what was not consumed before,
+    /// and what was read since. Returns how many bytes are done with, and what was found.
+    /// `scanned` says how many bytes at the start are known to hold no line feed.
+    pub fn decode<'a>(
+        &mut self,
+        input: &'a [u8],
+        scanned: usize,
+        arrival: Arrival,
+        frame_bytes_max: usize,
+        completeness: impl Fn(&[u8]) -> Completeness,
+        own_head: OwnHead<'_>,
+    ) -> (usize, Decoded<'a>) {
+        const NOTHING: Decoded<'static> = Decoded::Wait { silence_matters: false };
+        if input.is_empty() {
+            return (0, NOTHING);
+        }
+        match self.framing {
+            Framing::Raw => return (input.len(), Decoded::Bytes(input)),
+            Framing::Lines => return self.line(input, scanned, arrival, frame_bytes_max),
+            Framing::Bursts { provisional: false } => {}
+            Framing::Undecided | Framing::Bursts { provisional: true } => {
+                if memchr::memchr(b'\n', &input[scanned.min(input.len())..]).is_some() {
+                    self.framing = Framing::Lines;
+                    return self.line(input, scanned, arrival, frame_bytes_max);
+                }
+            }
+        }
+        if self.framing != Framing::Undecided {
+            return burst(input, arrival, frame_bytes_max, own_head);
+        }
+        if input.len() > frame_bytes_max {
+            self.framing = Framing::Lines;
+            return self.line(input, input.len(), arrival, frame_bytes_max);
+        }
+        let complete = match completeness(input) {
+            _ if unfinished_character(input) > 0 && !arrival.ended => Completeness::Partial,
+            complete => complete,
+        };
+        let quiet = (arrival.silent && !arrival.more) || arrival.ended;
+        match complete {
+            Completeness::Whole => self.framing = Framing::Bursts { provisional: false },
+            Completeness::AfterSilence if quiet => {
+                self.framing = Framing::Bursts { provisional: true };
+            }
+            Completeness::AfterSilence => return (0, Decoded::Wait { silence_matters: true }),
+            // `printf ... | nc`: a line whose sender did not care for the line feed.
+            Completeness::Partial if arrival.ended => self.framing = Framing::Lines,
+            Completeness::Partial => return (0, NOTHING),
+        }
+        (input.len(), text(input))
+    }
+
+    fn line<'a>(
+        &mut self,
+        input: &'a [u8],
+        scanned: usize,
+        arrival: Arrival,
+        frame_bytes_max: usize,
+    ) -> (usize, Decoded<'a>) {
+        let mut start = 0;
+        let mut scanned = scanned.min(input.len());
+        while let Some(found) = memchr::memchr(b'\n', &input[scanned..]) {
+            let end = scanned + found;
+            let line = &input[start..end];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            (start, scanned) = (end + 1, end + 1);
+            if std::mem::take(&mut self.skipping) || line.is_empty() {
+                continue;
+            }
+            if line.len() > frame_bytes_max {
+                return (start, Decoded::Fault(FrameError::TooLong));
+            }
+            return (start, text(line));
+        }
+        let rest = &input[start..];
+        if self.skipping {
+            return (input.len(), Decoded::Wait { silence_matters: false });
+        }
+        // A carriage return at the very end may yet turn out to belong to the line ending.
+        let known = if arrival.ended { rest } else { rest.strip_suffix(b"\r").unwrap_or(rest) };
+        if known.len() > frame_bytes_max {
+            self.skipping = true;
+            return (input.len(), Decoded::Fault(FrameError::TooLong));
+        }
+        if arrival.ended && !rest.is_empty() {
+            return (input.len(), text(rest));
+        }
+        (start, Decoded::Wait { silence_matters: false })
+    }
+}
+
+/// The next frame within bursts.
+///
+/// A read that ends in what could be the beginning of a further head, or in part of a
+/// character, is not cut there but waits as a whole: for the rest of the head, or for the
+/// silence that tells that it was text. So nobody's message is torn because it happens to
+/// end in `[`, or in the first letter of its sender's nickname.
+fn burst<'a>(
+    input: &'a [u8],
+    arrival: Arrival,
+    frame_bytes_max: usize,
+    head: OwnHead<'_>,
+) -> (usize, Decoded<'a>) {
+    const REST: Decoded<'static> = Decoded::Wait { silence_matters: false };
+    const SILENCE: Decoded<'static> = Decoded::Wait { silence_matters: true };
+
+    let begins_with_mark = head.mark > 0 && input.starts_with(head.marks());
+    let searched_from = if begins_with_mark { head.mark } else { 0 };
+    let next_head = (head.mark > 0)
+        .then(|| memchr::memmem::find(&input[searched_from..], head.marks()))
+        .flatten()
+        .map(|found| searched_from + found);
+    if let Some(next_head) = next_head {
+        if next_head > frame_bytes_max {
+            return (next_head, Decoded::Fault(FrameError::TooLong));
+        }
+        return (next_head, text(&input[..next_head]));
+    }
+    if input.len() > frame_bytes_max {
+        return (input.len(), Decoded::Fault(FrameError::TooLong));
+    }
+    if arrival.ended {
+        return (input.len(), text(input));
+    }
+    if input.len() < head.bytes.len() && head.bytes.starts_with(input) {
+        return match arrival.silent && !arrival.more && input.len() <= head.sayable {
+            true => (input.len(), text(input)),
+            false if input.len() <= head.sayable => (0, SILENCE),
+            false => (0, REST),
+        };
+    }
+    let begins_with_head = !head.bytes.is_empty() && input.starts_with(head.bytes);
+    let text_start = if begins_with_head { head.text_start(input) } else { Some(0) };
+    let Some(text_start) = text_start.filter(|&start| start < input.len()) else {
+        return (0, REST);
+    };
+    if arrival.more {
+        return (0, SILENCE);
+    }
+    let begun = head.begun_at_end_of(&input[text_start..]);
+    let unfinished = unfinished_character(input);
+    if begun == 0 && unfinished == 0 {
+        return (input.len(), text(input));
+    }
+    if !arrival.silent {
+        return (0, SILENCE);
+    }
+    let kept = if begun > head.sayable { begun } else { 0 }.max(unfinished);
+    let end = input.len() - kept;
+    if end <= text_start { (0, REST) } else { (end, text(&input[..end])) }
+}
+
+fn text(frame: &[u8]) -> Decoded<'_> {
+    match std::str::from_utf8(frame) {
+        Ok(frame) => Decoded::Text(frame),
+        Err(_) => Decoded::Fault(FrameError::NotUtf8),
+    }
+}
+
+/// How many bytes at the end, at most three, are the beginning of a character.
+fn unfinished_character(bytes: &[u8]) -> usize {
+    let tail: Range<usize> = bytes.len().saturating_sub(4)..bytes.len();
+    let Some(lead) = tail.rev().find(|&at| bytes[at] & 0xc0 != 0x80) else { return 0 };
+    let length = match bytes[lead] {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => 1,
+    };
+    let there = bytes.len() - lead;
+    if there < length { there } else { 0 }
+}

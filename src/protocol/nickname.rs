@@ -1,0 +1,67 @@
+//! `nickname`: a nickname, a welcome, everyone hears everything (`wire.md`, section 3).
+//!
+//! Knows the shape of what is said and heard. Knows no socket, no clock, and not whose
+//! nickname is taken.
+
+use super::framing::OwnHead;
+use super::text::{self, Field};
+use super::{Event, Refusal, Request};
+
+/// Said on connect: a prompt for netcat, a keyword for the reference client.
+pub const GREETING: &[u8] = b"NICK";
+/// Said to the newcomer.
+pub const WELCOME: &[u8] = b"Welcome to this chatroom!";
+
+/// How notices end.
+const JOINED: &str = " join the chat room";
+const LEFT: &str = " Left chat room";
+const NOTICES: [&str; 2] = [JOINED, LEFT];
+
+/// What the reference client puts in front of what is said.
+pub(super) fn own_head(name: &str) -> Box<str> {
+    format!("{name}: ").into()
+}
+
+/// How framing uses the head made by [`own_head`]. Nothing in it is secret.
+pub(super) fn head_of(head: &[u8]) -> OwnHead<'_> {
+    OwnHead { bytes: head, mark: head.len(), sayable: head.len(), field_follows: false }
+}
+
+/// What `frame` asks for. `name` is the session's own, once it has one.
+pub(super) fn parse(frame: &str, name: Option<&str>) -> Request {
+    let Some(name) = name else { return take_name(frame) };
+    let clean = text::clean(frame);
+    if clean.trim().is_empty() {
+        return Request::Ignore;
+    }
+    let own = match clean.strip_prefix(name) {
+        Some(rest) if rest.starts_with(':') => true,
+        // `bob Left` must not be able to say `bob Left chat room`.
+        Some(rest) => rest.starts_with(' ') && !NOTICES.iter().any(|n| clean.ends_with(n)),
+        None => false,
+    };
+    Request::Say(if own { clean.into_owned() } else { format!("{name}: {clean}") })
+}
+
+fn take_name(frame: &str) -> Request {
+    // One of the source documents sends `nickname: `.
+    let name = frame.trim_end_matches(' ');
+    let name = name.strip_suffix(':').unwrap_or(name);
+    Request::TakeName(match text::check(Field::Name, name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(error) => Err(Refusal::Text(error)),
+    })
+}
+
+/// Appends what everyone hears of `event`.
+pub(super) fn encode(event: &Event, out: &mut Vec<u8>) {
+    let parts: [&[u8]; 2] = match event {
+        Event::Joined(name) => [name.as_bytes(), JOINED.as_bytes()],
+        Event::Left(name) => [name.as_bytes(), LEFT.as_bytes()],
+        Event::Said { text, .. } => [text.as_bytes(), b""],
+        Event::Passed(bytes) => [bytes, b""],
+    };
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}

@@ -1,0 +1,545 @@
+//! The room: who is in, who may speak, who hears what, and when something times out.
+//!
+//! A pure state machine. It is told inputs and the time, and appends effects to a list, in
+//! the order in which they are to happen. Knows names, frames and moments. Knows no
+//! socket, no thread, no queue of bytes, and never asks the clock.
+//!
+//! Invariants:
+//! - a name is in the room at most once, and with it its account;
+//! - arrival and departure of a name are announced alternately, each exactly once;
+//! - only who is in the room is sent what is said there;
+//! - of a connection that has ended or is to be closed nothing further is heard.
+
+mod attempts;
+mod log_ins;
+mod names;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::accounts::{AccountId, Job, Verdict};
+use crate::limits;
+use crate::protocol::framing::{Decoded, FrameError, Framing, OwnHead};
+use crate::protocol::{Event, Protocol, Refusal, Reply, Request, Speaker};
+use attempts::Attempts;
+use log_ins::Trial;
+use names::Names;
+
+/// A connection, as the room sees it: a place that is used again, and the generation that
+/// tells who has it now. What was meant for a closed connection reaches nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId {
+    /// The place.
+    pub slot: u32,
+    /// How often the place was given away before.
+    pub generation: u32,
+}
+
+/// Where a connection comes from, for the limits per address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The IPv4 address, or the /64 network of the IPv6 address.
+    pub address: IpAddr,
+    /// The limits per address do not apply to it.
+    pub exempt: bool,
+}
+
+/// What the room is told.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A connection was accepted.
+    Connected(Origin),
+    /// It sent this (never `Decoded::Wait`).
+    Frame(Origin, Decoded<'a>, Framing),
+    /// It has ended: everything it sent was handed over before.
+    Ended(Origin),
+    /// Its job was decided.
+    Verdict(Verdict),
+}
+
+/// What is to be done, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Tell one connection something.
+    Reply(ClientId, Reply),
+    /// From here on it hears the room.
+    Enter(ClientId),
+    /// Tell everyone in the room; the speaker only where the protocol echoes.
+    Broadcast {
+        /// What.
+        event: Event,
+        /// Who caused it, if still connected.
+        from: Option<ClientId>,
+    },
+    /// From here on it no longer hears the room.
+    Depart(ClientId),
+    /// Close it once its last words are written.
+    Close(ClientId),
+    /// Close it at once, without a word.
+    Drop(ClientId),
+    /// Have this decided by the account threads.
+    Submit(ClientId, Job),
+    /// Frames that waited for a verdict may be handed over now.
+    Resume(ClientId),
+    /// Tell the operator.
+    Log(ClientId, LogLine),
+    /// The last client has left.
+    Emptied,
+}
+
+/// What the operator is told about a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogLine {
+    /// In the room, under this name.
+    Connected(String),
+    /// No longer.
+    Disconnected(String),
+    /// An account was created.
+    AccountCreated,
+}
+
+/// What people tune about the room.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomLimits {
+    /// Longest frame in bytes, for the text of the refusal.
+    pub frame_bytes_max: usize,
+    /// Time to log in.
+    pub log_in_wait: Duration,
+    /// Connections of one address that is not exempt.
+    pub per_address: usize,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Guest {
+    generation: u32,
+    /// Whether replies are for a line client; undecided ones count as bursts.
+    framing: Framing,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nobody has this place.
+    Vacant,
+    /// Has not logged in.
+    New,
+    /// Waits for a verdict, or for its turn to get one.
+    OnTrial(Box<Trial>),
+    /// Is in the room; `None` where connections have no names.
+    InRoom(Option<Speaker>, Option<AccountId>),
+    /// Is being closed; nothing further is heard of it.
+    Leaving,
+}
+
+/// The room.
+#[derive(Debug)]
+pub struct Room {
+    protocol: Protocol,
+    limits: RoomLimits,
+    guests: Vec<Guest>,
+    guest_count: usize,
+    names: Names,
+    /// Who has not logged in, oldest first, with the time to count from. Entries of those
+    /// who have since are skipped, and swept when they are the most.
+    strangers: VecDeque<(Instant, ClientId)>,
+    stranger_count: usize,
+    /// Connections of each address that is not exempt.
+    per_address: HashMap<IpAddr, usize>,
+    attempts: Attempts,
+    /// Jobs under way; never more than `limits::ACCOUNT_JOBS_MAX`.
+    jobs: usize,
+    /// Who waits for a job to end, first come first served.
+    queue: VecDeque<ClientId>,
+    /// Who waits because its address has tried too often, and until when.
+    penalties: BTreeSet<(Instant, ClientId)>,
+    /// The latest removed accounts, so that a verdict under way revives none.
+    removed: VecDeque<AccountId>,
+    shutting_down: bool,
+}
+
+impl Room {
+    /// An empty room.
+    pub fn new(protocol: Protocol, limits: RoomLimits) -> Self {
+        Self {
+            protocol,
+            limits,
+            guests: Vec::new(),
+            guest_count: 0,
+            names: Names::default(),
+            strangers: VecDeque::new(),
+            stranger_count: 0,
+            per_address: HashMap::new(),
+            attempts: Attempts::default(),
+            jobs: 0,
+            queue: VecDeque::new(),
+            penalties: BTreeSet::new(),
+            removed: VecDeque::new(),
+            shutting_down: false,
+        }
+    }
+
+    /// Takes in what happened to `client` at `now`; appends what is to be done.
+    pub fn handle(
+        &mut self,
+        client: ClientId,
+        input: Input<'_>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        match input {
+            Input::Connected(origin) => self.connected(client, origin, now, out),
+            Input::Frame(origin, frame, framing) => {
+                self.frame(client, origin, &frame, framing, now, out);
+            }
+            Input::Ended(origin) => self.ended(client, origin, out),
+            Input::Verdict(verdict) => self.verdict(client, verdict, now, out),
+        }
+    }
+
+    /// What only the frames of `client` begin with, as far as is known.
+    pub fn own_head(&self, client: ClientId) -> OwnHead<'_> {
+        match self.guest(client).map(|guest| &guest.stage) {
+            Some(Stage::InRoom(speaker, _)) => self.protocol.own_head(speaker.as_ref()),
+            _ => OwnHead::NONE,
+        }
+    }
+
+    /// Whether a frame of `client` would be heard now. It is not while a verdict is
+    /// pending (then frames wait), nor when it is being closed (then they are lost).
+    pub fn listens_to(&self, client: ClientId) -> bool {
+        matches!(self.guest(client), Some(Guest { stage: Stage::New | Stage::InRoom(..), .. }))
+    }
+
+    /// Whether `client` is in the room.
+    pub fn has(&self, client: ClientId) -> bool {
+        matches!(self.guest(client), Some(Guest { stage: Stage::InRoom(..), .. }))
+    }
+
+    /// Who has been connected longest without logging in.
+    pub fn oldest_stranger(&mut self) -> Option<ClientId> {
+        self.skip_acquainted();
+        self.strangers.front().map(|&(_, client)| client)
+    }
+
+    /// When [`Room::tick`] has something to do.
+    pub fn deadline(&mut self) -> Option<Instant> {
+        self.skip_acquainted();
+        let log_in = self.strangers.front().map(|&(since, _)| since + self.limits.log_in_wait);
+        let penalty = self.penalties.first().map(|&(until, _)| until);
+        log_in.into_iter().chain(penalty).min()
+    }
+
+    /// Ends what has timed out, and lets those try again whose penalty is over.
+    pub fn tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        while let Some(&(until, client)) = self.penalties.first()
+            && until <= now
+        {
+            self.penalties.pop_first();
+            self.begin_trial(client, now, out);
+        }
+        loop {
+            self.skip_acquainted();
+            let Some(&(since, client)) = self.strangers.front() else { break };
+            if since + self.limits.log_in_wait > now {
+                break;
+            }
+            self.strangers.pop_front();
+            let Some(guest) = self.guest_mut(client) else { continue };
+            if let Stage::OnTrial(_) = guest.stage {
+                // The wait for the hash does not count.
+                self.strangers.push_back((now, client));
+                continue;
+            }
+            if guest.framing == Framing::Lines {
+                let seconds = self.limits.log_in_wait.as_secs();
+                out.push(Effect::Reply(client, Reply::Error(Refusal::LogInTimeout(seconds))));
+            }
+            self.close(client, out);
+        }
+    }
+
+    /// An account is gone: its session ends, now or when its verdict arrives.
+    pub fn account_removed(&mut self, account: AccountId, out: &mut Vec<Effect>) {
+        self.removed.push_back(account);
+        if self.removed.len() > limits::REMOVED_REMEMBERED {
+            self.removed.pop_front();
+        }
+        let of_account =
+            |guest: &Guest| matches!(guest.stage, Stage::InRoom(_, Some(id)) if id == account);
+        if let Some(slot) = self.guests.iter().position(of_account) {
+            let client = ClientId { slot: slot as u32, generation: self.guests[slot].generation };
+            self.close(client, out);
+        }
+    }
+
+    /// Says farewell to everyone. Nothing further is heard of anyone.
+    pub fn shut_down(&mut self, out: &mut Vec<Effect>) {
+        self.shutting_down = true;
+        for (slot, guest) in self.guests.iter_mut().enumerate() {
+            let client = ClientId { slot: slot as u32, generation: guest.generation };
+            match std::mem::replace(&mut guest.stage, Stage::Leaving) {
+                Stage::Vacant => guest.stage = Stage::Vacant,
+                Stage::Leaving => {}
+                Stage::New | Stage::OnTrial(_) => {
+                    self.stranger_count -= 1;
+                    out.push(Effect::Close(client));
+                }
+                Stage::InRoom(speaker, _) => {
+                    out.push(Effect::Depart(client));
+                    if let Some(speaker) = speaker {
+                        self.names.free(speaker.name());
+                        out.push(Effect::Log(client, LogLine::Disconnected(speaker.name().into())));
+                        out.push(Effect::Reply(client, Reply::ShuttingDown));
+                    }
+                    out.push(Effect::Close(client));
+                }
+            }
+        }
+    }
+
+    /// Says farewell on behalf of `client`, which is lost or to be closed: its name and
+    /// account are free from here on. Its connection has yet to end.
+    pub fn close(&mut self, client: ClientId, out: &mut Vec<Effect>) {
+        self.leave(client, out);
+        out.push(Effect::Close(client));
+    }
+
+    fn connected(&mut self, client: ClientId, origin: Origin, now: Instant, out: &mut Vec<Effect>) {
+        let slot = client.slot as usize;
+        if slot >= self.guests.len() {
+            let vacant =
+                || Guest { generation: 0, framing: Framing::Undecided, stage: Stage::Vacant };
+            self.guests.resize_with(slot + 1, vacant);
+        }
+        let framing = self.protocol.first_framing();
+        self.guests[slot] = Guest { generation: client.generation, framing, stage: Stage::New };
+        self.guest_count += 1;
+        self.stranger_count += 1;
+        if !origin.exempt {
+            let count = self.per_address.entry(origin.address).or_default();
+            *count += 1;
+            if *count > self.limits.per_address {
+                self.leave(client, out);
+                out.push(Effect::Drop(client));
+                return;
+            }
+        }
+        if self.shutting_down {
+            self.close(client, out);
+        } else if self.protocol.joins_on_connect() {
+            self.set_stage(client, Stage::InRoom(None, None));
+            self.stranger_count -= 1;
+            out.push(Effect::Enter(client));
+        } else {
+            self.strangers.push_back((now, client));
+            if self.protocol.greets() {
+                out.push(Effect::Reply(client, Reply::Greeting));
+            }
+        }
+    }
+
+    fn frame(
+        &mut self,
+        client: ClientId,
+        origin: Origin,
+        frame: &Decoded<'_>,
+        framing: Framing,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        let protocol = self.protocol;
+        let too_long = Request::Refuse(Refusal::FrameTooLong(self.limits.frame_bytes_max));
+        let Some(guest) = self.guest_mut(client) else { return };
+        guest.framing = framing;
+        let (request, in_room) = match &guest.stage {
+            _ if *frame == Decoded::Fault(FrameError::TooLong) => {
+                (too_long, matches!(guest.stage, Stage::InRoom(..)))
+            }
+            Stage::New => (protocol.parse(frame, framing, None), false),
+            Stage::InRoom(speaker, _) => (protocol.parse(frame, framing, speaker.as_ref()), true),
+            Stage::Vacant | Stage::OnTrial(_) | Stage::Leaving => return,
+        };
+        let lines = !framing.is_bursts();
+        let unacceptable = matches!(frame, Decoded::Fault(_));
+        match request {
+            Request::Say(text) => self.say(client, text, out),
+            Request::Pass(bytes) => {
+                out.push(Effect::Broadcast { event: Event::Passed(bytes), from: Some(client) });
+            }
+            Request::SignUp(Ok(credentials)) => {
+                self.try_to(client, origin, Job::SignUp(credentials), now, out);
+            }
+            Request::LogIn(Some(credentials)) => {
+                self.try_to(client, origin, Job::LogIn(credentials), now, out);
+            }
+            Request::TakeName(Ok(name)) => self.take_name(client, &name, out),
+            Request::SignUp(Err(refusal)) => {
+                // A reference client takes any byte for success.
+                if lines {
+                    out.push(Effect::Reply(client, Reply::Error(refusal)));
+                }
+                self.close(client, out);
+            }
+            Request::LogIn(None) => {
+                out.push(Effect::Reply(client, Reply::LogInRefused));
+                self.close(client, out);
+            }
+            Request::TakeName(Err(refusal)) => self.refuse_name(client, refusal, out),
+            Request::Answer(bytes) => {
+                out.push(Effect::Reply(client, Reply::Answer(bytes)));
+                self.close(client, out);
+            }
+            Request::Leave => self.close(client, out),
+            Request::Drop => {
+                self.leave(client, out);
+                out.push(Effect::Drop(client));
+            }
+            Request::Ignore => {}
+            Request::Refuse(refusal) => {
+                // Not even an error may reach a burst client that has not logged in.
+                if lines || in_room || !protocol.has_accounts() {
+                    out.push(Effect::Reply(client, Reply::Error(refusal)));
+                }
+                let burst_over = !lines && (unacceptable || !in_room);
+                if burst_over || (unacceptable && protocol == Protocol::Uppercase) {
+                    self.close(client, out);
+                } else if protocol.greets() && !in_room {
+                    out.push(Effect::Reply(client, Reply::Greeting));
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, client: ClientId, text: String, out: &mut Vec<Effect>) {
+        let Some(Guest { stage: Stage::InRoom(Some(speaker), _), .. }) = self.guest(client) else {
+            return;
+        };
+        let event = Event::Said { name: speaker.name().into(), text };
+        out.push(Effect::Broadcast { event, from: Some(client) });
+    }
+
+    fn take_name(&mut self, client: ClientId, name: &str, out: &mut Vec<Effect>) {
+        if self.names.take(name) {
+            self.enter(client, Speaker::with_nickname(name), None, out);
+        } else {
+            self.refuse_name(client, Refusal::NameInUse, out);
+        }
+    }
+
+    /// A line client may choose another name; a reference client would send the same again.
+    fn refuse_name(&mut self, client: ClientId, why: Refusal, out: &mut Vec<Effect>) {
+        out.push(Effect::Reply(client, Reply::Error(why)));
+        match self.guest(client) {
+            Some(guest) if !guest.framing.is_bursts() => {
+                out.push(Effect::Reply(client, Reply::Greeting));
+            }
+            _ => self.close(client, out),
+        }
+    }
+
+    /// `client` is in the room from here on. Its name is already taken for it.
+    fn enter(
+        &mut self,
+        client: ClientId,
+        speaker: Speaker,
+        account: Option<AccountId>,
+        out: &mut Vec<Effect>,
+    ) {
+        let name: Box<str> = speaker.name().into();
+        self.set_stage(client, Stage::InRoom(Some(speaker), account));
+        self.stranger_count -= 1;
+        out.push(Effect::Log(client, LogLine::Connected(name.clone().into())));
+        out.push(Effect::Reply(client, Reply::Welcome));
+        if self.protocol.echoes() {
+            out.push(Effect::Enter(client));
+            out.push(Effect::Broadcast { event: Event::Joined(name), from: None });
+        } else {
+            out.push(Effect::Broadcast { event: Event::Joined(name), from: None });
+            out.push(Effect::Enter(client));
+        }
+    }
+
+    fn ended(&mut self, client: ClientId, origin: Origin, out: &mut Vec<Effect>) {
+        if self.guest(client).is_none() {
+            return;
+        }
+        self.leave(client, out);
+        self.set_stage(client, Stage::Vacant);
+        self.guest_count -= 1;
+        if !origin.exempt
+            && let Some(count) = self.per_address.get_mut(&origin.address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.per_address.remove(&origin.address);
+            }
+        }
+        if self.guest_count == 0 {
+            out.push(Effect::Emptied);
+        }
+    }
+
+    /// Takes `client` out of the room, or off its trial, and announces it.
+    fn leave(&mut self, client: ClientId, out: &mut Vec<Effect>) {
+        let Some(guest) = self.guest_mut(client) else { return };
+        match std::mem::replace(&mut guest.stage, Stage::Leaving) {
+            Stage::InRoom(speaker, _) => {
+                out.push(Effect::Depart(client));
+                let Some(speaker) = speaker else { return };
+                self.names.free(speaker.name());
+                out.push(Effect::Log(client, LogLine::Disconnected(speaker.name().into())));
+                let event = Event::Left(speaker.name().into());
+                out.push(Effect::Broadcast { event, from: None });
+            }
+            Stage::New => self.stranger_count -= 1,
+            Stage::OnTrial(trial) => {
+                self.stranger_count -= 1;
+                self.give_up(client, &trial);
+            }
+            Stage::Leaving | Stage::Vacant => {}
+        }
+    }
+
+    /// Drops those from the front of the strangers who have logged in or gone since, and
+    /// sweeps them all when they are the most.
+    fn skip_acquainted(&mut self) {
+        while let Some(&(_, client)) = self.strangers.front()
+            && !self.is_stranger(client)
+        {
+            self.strangers.pop_front();
+        }
+        if self.strangers.len() > 2 * self.stranger_count + 64 {
+            let mut strangers = std::mem::take(&mut self.strangers);
+            strangers.retain(|&(_, client)| self.is_stranger(client));
+            strangers.shrink_to_fit();
+            self.strangers = strangers;
+        }
+    }
+
+    fn is_stranger(&self, client: ClientId) -> bool {
+        matches!(self.guest(client), Some(Guest { stage: Stage::New | Stage::OnTrial(_), .. }))
+    }
+
+    fn guest(&self, client: ClientId) -> Option<&Guest> {
+        let guest = self.guests.get(client.slot as usize)?;
+        let there = !matches!(guest.stage, Stage::Vacant) && guest.generation == client.generation;
+        there.then_some(guest)
+    }
+
+    fn guest_mut(&mut self, client: ClientId) -> Option<&mut Guest> {
+        let guest = self.guests.get_mut(client.slot as usize)?;
+        let there = !matches!(guest.stage, Stage::Vacant) && guest.generation == client.generation;
+        there.then_some(guest)
+    }
+
+    fn set_stage(&mut self, client: ClientId, stage: Stage) {
+        if let Some(guest) = self.guest_mut(client) {
+            guest.stage = stage;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! The server: everything between the operator's options and the bytes on the wire.
+//!
+//! Reading order: [`turn`] (one turn, the whole state), then its halves `reading` and
+//! `writing`, then what they use: [`connection`], [`outbox`], [`broadcasts`], [`pacing`],
+//! [`timers`], [`accepting`]. [`event_loop`] is the shell with the poll; [`mailbox`],
+//! [`console`] and [`signals`] are how other threads reach it; [`bind`], [`banner`] and
+//! [`settings`] are how it starts.
+
+pub mod accepting;
+pub mod banner;
+pub mod bind;
+pub mod broadcasts;
+pub mod connection;
+pub mod console;
+pub mod event_loop;
+pub mod journal;
+pub mod mailbox;
+pub mod outbox;
+pub mod pacing;
+mod reading;
+pub mod settings;
+pub mod signals;
+pub mod timers;
+pub mod turn;
+mod writing;
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+
+use crate::accounts::{Accounts, Location, OpenError};
+use crate::cli::ServeOptions;
+use crate::limits;
+use bind::BindError;
+use event_loop::EventLoop;
+use mailbox::Mail;
+use settings::Settings;
+use turn::Server;
+
+/// Why a server did not start, or ended.
+#[derive(Debug)]
+pub enum ServeError {
+    /// It cannot listen.
+    Bind(BindError),
+    /// The accounts cannot be opened.
+    Accounts(OpenError),
+    /// The system refuses something else.
+    System(&'static str, io::Error),
+    /// Options that contradict each other.
+    Options(&'static str),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Accounts(error) => error.fmt(f),
+            Self::System(what, error) => write!(f, "cannot {what}: {error}"),
+            Self::Options(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl From<BindError> for ServeError {
+    fn from(error: BindError) -> Self {
+        Self::Bind(error)
+    }
+}
+
+/// Runs a server until it is shut down.
+///
+/// # Errors
+/// Why it did not start, or ended.
+pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
+    check(options)?;
+    let ip = match bind::choose(options.bind) {
+        Err(BindError::Left) => return Ok(()),
+        choice => choice?,
+    };
+    let settings = Settings::new(options, raise_descriptor_limit());
+    // The address first: a second server on it is told so before it touches the accounts.
+    let listener = bind::listen(SocketAddr::new(ip, options.port()))?;
+    let address = listener.local_addr().map_err(system("find the address"))?;
+    let (event_loop, postbox) =
+        EventLoop::new(listener, Server::new(settings)).map_err(system("start the poll"))?;
+    let accounts = if options.protocol.has_accounts() {
+        let location = Location::of(options.data.as_deref()).map_err(ServeError::Accounts)?;
+        let postbox = postbox.clone();
+        let post = move |notice| postbox.post(Mail::Accounts(notice));
+        Some(Accounts::open(&location, post).map_err(ServeError::Accounts)?)
+    } else {
+        None
+    };
+    signals::start(postbox.clone()).map_err(system("listen for signals"))?;
+    console::start(postbox).map_err(system("listen to standard input"))?;
+
+    let banner = banner::banner(options.protocol, address, &bind::local_addresses());
+    // Whoever started the server may have no ear for it.
+    let _ = io::stdout().write_all(banner.as_bytes()).and_then(|()| io::stdout().flush());
+    log::debug!("listening on {address}");
+    event_loop.run(accounts.as_ref()).map_err(system("wait for events"))?;
+    log::info!("the room is closed");
+    Ok(())
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
+    move |error| ServeError::System(what, error)
+}
+
+fn check(options: &ServeOptions) -> Result<(), ServeError> {
+    if options.queue_soft.saturating_add(limits::TURN_BYTES_MAX) >= options.queue_hard {
+        // One turn may add so much to the queue of a healthy client.
+        return Err(ServeError::Options(
+            "--queue-hard must exceed --queue-soft by more than 131072 bytes",
+        ));
+    }
+    if options.queue_hard >= options.queue_total {
+        return Err(ServeError::Options("--queue-total must exceed --queue-hard"));
+    }
+    Ok(())
+}
+
+/// Raises the soft descriptor limit to the hard one; returns how many may be connections.
+fn raise_descriptor_limit() -> usize {
+    match rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        Ok(descriptors) => usize::try_from(descriptors)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(limits::DESCRIPTORS_RESERVED)
+            .max(1),
+        Err(error) => {
+            log::warn!("cannot raise the descriptor limit: {error}");
+            // What POSIX grants at the least would be 20; every system has this.
+            256 - limits::DESCRIPTORS_RESERVED
+        }
+    }
+}
