@@ -59,7 +59,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` on the servers' CPU and waits until it accepts connections.
+    /// Starts `command` on the servers' CPU and waits until it has written `ready` and
+    /// accepts connections.
     ///
     /// # Errors
     /// It does not start, ends by itself, or does not listen within `START_WAIT`.
@@ -67,6 +68,7 @@ impl Server {
         name: &'static str,
         command: &mut Command,
         port: u16,
+        ready: &str,
         directory: &TempDir,
         cpus: Cpus,
     ) -> Result<Self, Box<dyn Error>> {
@@ -81,7 +83,7 @@ impl Server {
         ALIVE.lock().unwrap_or_else(PoisonError::into_inner).push(child.id());
         let mut server = Self { child, name, port, log, directory: None };
         let deadline = Instant::now() + START_WAIT;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        while !server.is_ready(ready)? || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if let Some(status) = server.child.try_wait()? {
                 return Err(
                     format!("{name} ended ({status}) before it listened{}", server.said()).into()
@@ -112,6 +114,10 @@ impl Server {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    fn is_ready(&self, word: &str) -> io::Result<bool> {
+        Ok(memchr::memmem::find(&fs::read(&self.log)?, word.as_bytes()).is_some())
     }
 
     /// The end of what it wrote, for an error message.

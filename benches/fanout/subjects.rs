@@ -85,6 +85,14 @@ impl Subject {
         }
     }
 
+    /// What it writes when it is ready, if that is more than to listen.
+    const fn ready(self) -> &'static str {
+        match self {
+            Self::Nickname | Self::Accounts => "READY",
+            _ => "",
+        }
+    }
+
     /// Whether it can be started here.
     pub fn is_installed(self) -> bool {
         self.program().is_none_or(|program| find(program).is_some())
@@ -122,7 +130,8 @@ impl Subject {
                     .arg(&data);
                 if self == Self::Accounts {
                     // Its first run makes the database, which is then filled.
-                    drop(Server::start(self.name(), &mut command, port, &directory, cpus)?);
+                    let ready = self.ready();
+                    drop(Server::start(self.name(), &mut command, port, ready, &directory, cpus)?);
                     accounts_database::fill(&data, clients)?;
                 }
                 &mut command
@@ -148,7 +157,8 @@ impl Subject {
                 command.arg("-c").arg(config)
             }
         };
-        let mut server = Server::start(self.name(), &mut command, port, &directory, cpus)?;
+        let ready = self.ready();
+        let mut server = Server::start(self.name(), &mut command, port, ready, &directory, cpus)?;
         server.keep(directory);
         Ok(server)
     }
