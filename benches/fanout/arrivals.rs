@@ -20,7 +20,7 @@ const REST_WAIT: Duration = Duration::from_millis(300);
 /// up once is not taken for the cost of a connection.
 const WARM_UP_MEMBERS: usize = 4;
 /// How many join at once where memory, not speed, is measured.
-const GENTLE: usize = 8;
+const GENTLE: usize = 64;
 
 /// A server and who is connected to it.
 #[derive(Debug)]
@@ -120,15 +120,18 @@ pub fn storm(
 /// Memory of the server per connection, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
+    /// How many connections it was measured with.
+    pub clients: usize,
     /// That is connected and has said nothing.
     pub connected: f64,
-    /// That has joined, all of them gently.
-    pub joined: f64,
+    /// That has joined, if any have.
+    pub joined: Option<f64>,
     /// From the first connection to the last accepted one, when nobody joins.
     pub connecting: Duration,
 }
 
-/// How the memory of a fresh server grows with `clients` connections.
+/// How the memory of a fresh server grows with `clients` connections, and then with
+/// `joining` of them joining.
 ///
 /// # Errors
 /// The server does not start, or not everybody gets in.
@@ -139,25 +142,29 @@ pub fn memory(
     scratch: &Path,
     cpus: Cpus,
 ) -> Result<Memory, Box<dyn Error>> {
-    let server = subject.start(scratch, cpus, clients)?;
+    let server = subject.start(scratch, cpus, joining.max(WARM_UP_MEMBERS))?;
+    let failed = |error| format!("{} idle: {error}{}", subject.name(), server.said());
+    let bytes = || -> Result<f64, Box<dyn Error>> {
+        thread::sleep(REST_WAIT);
+        Ok(machine::private_bytes(server.pid())? as f64)
+    };
     let deadline = Instant::now() + ARRIVAL_WAIT;
     let mut warm_up = Crowd::new(subject, server.port(), WARM_UP_MEMBERS)?;
-    warm_up.arrive(WARM_UP_MEMBERS, true, 1, deadline)?;
-    warm_up.settle(deadline)?;
+    warm_up.arrive(WARM_UP_MEMBERS, true, 1, deadline).map_err(failed)?;
+    warm_up.settle(deadline).map_err(failed)?;
     drop(warm_up);
-    thread::sleep(REST_WAIT);
-    let grown = |since: u64| -> Result<u64, Box<dyn Error>> {
-        thread::sleep(REST_WAIT);
-        Ok(machine::private_bytes(server.pid())?.saturating_sub(since))
-    };
-    let before = machine::private_bytes(server.pid())?;
+    let before = bytes()?;
     let mut crowd = Crowd::new(subject, server.port(), joining)?;
-    let failed = |error| format!("{} idle: {error}{}", subject.name(), server.said());
     let connecting = crowd.arrive(clients, false, subject.in_flight(), deadline).map_err(failed)?;
-    let connected = grown(before)? as f64 / clients as f64;
-    crowd.join(GENTLE, deadline).map_err(failed)?;
-    crowd.settle(deadline).map_err(failed)?;
-    let joined = grown(before)? as f64 / clients as f64;
+    let after_connecting = bytes()?;
+    let connected = (after_connecting - before) / clients as f64;
+    let joined = if joining > 0 {
+        crowd.join(GENTLE.min(subject.in_flight()), deadline).map_err(failed)?;
+        crowd.settle(deadline).map_err(failed)?;
+        Some(connected + (bytes()? - after_connecting) / joining as f64)
+    } else {
+        None
+    };
     drop(server);
-    Ok(Memory { connected, joined, connecting })
+    Ok(Memory { clients, connected, joined, connecting })
 }

@@ -24,8 +24,10 @@ const ROUNDS_AGAIN_MAX: usize = 3;
 const PHASE_WAIT: Duration = Duration::from_secs(10);
 /// Descriptors that are not connections to servers.
 const DESCRIPTORS_RESERVED: usize = 100;
-/// Memory per connection is counted in pages: below so many connections it says nothing.
-const MEMORY_CLIENTS_MIN: usize = 500;
+/// Memory is counted in pages, and what a server freed before hides what it takes now: only
+/// many connections tell what one costs. So many connect, and so many of them join.
+const MEMORY_CLIENTS: usize = 8_000;
+const MEMORY_JOINING: usize = 2_000;
 
 /// A round of the floor and the round of a subject that came right after it.
 #[derive(Debug, Clone)]
@@ -179,14 +181,17 @@ impl Contest<'_> {
     }
 
     fn memory(&self, subject: Subject, size: Size) -> Option<Result<Memory, String>> {
-        if size.all() < MEMORY_CLIENTS_MIN {
-            return None;
-        }
+        let room = self.descriptors.saturating_sub(DESCRIPTORS_RESERVED);
+        let largest = self.options.clients().last() == Some(&size.chatting);
+        let (clients, joining) = match size.idle {
+            0 if self.options.quick || !largest => return None,
+            0 => (MEMORY_CLIENTS.min(room), MEMORY_JOINING.min(room)),
+            // Of idle connections nobody joins.
+            _ => (size.all(), 0),
+        };
         self.progress(size, subject, "memory");
-        // Of idle connections nobody joins.
-        let joining = if size.idle > 0 { 0 } else { size.chatting };
         Some(
-            arrivals::memory(subject, size.all(), joining, self.scratch, self.cpus)
+            arrivals::memory(subject, clients, joining, self.scratch, self.cpus)
                 .map_err(|error| error.to_string()),
         )
     }

@@ -123,6 +123,9 @@ impl fmt::Display for Report {
                  at its"
             )?;
         }
+        if self.rows().any(|row| row.phases.iter().any(|o| o.failure.is_some())) {
+            writeln!(f, "\n! of the rounds before the one that failed")?;
+        }
         if self.rows().any(|row| row.phases.iter().any(|outcome| outcome.unsteady)) {
             writeln!(f, "\n~ the price of a cache line changed within rounds, tried repeatedly")?;
         }
@@ -212,7 +215,7 @@ impl Report {
         } else {
             writeln!(f, "\nsystem calls per delivery: not counted (--quick, or no `perf stat`)")?;
         }
-        write_arrivals(f, size, rows)?;
+        write_arrivals(f, rows)?;
         let lines = rows.iter().flat_map(|row| &row.phases).filter_map(PhaseOutcome::cache_line_ns);
         match lines.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
             Some((least, most)) => {
@@ -223,28 +226,14 @@ impl Report {
     }
 }
 
-fn write_arrivals(f: &mut fmt::Formatter<'_>, size: Size, rows: &[Row]) -> fmt::Result {
-    let headers = [
-        "log-ins a second",
-        "harness busy, %",
-        "CPU per log-in, us",
-        "B connected",
-        "B joined",
-        "connect all, ms",
-    ];
-    let mut table = Table::new("arrivals", headers.map(str::to_owned).into_iter());
-    let floor = rows.first().and_then(|row| row.memory.as_ref()?.as_ref().ok());
+fn write_arrivals(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+    let headers = ["log-ins a second", "harness busy, %", "CPU per log-in, us"];
+    let mut table = Table::new("log-in storm", headers.map(str::to_owned).into_iter());
     for row in rows {
         let storms = row.storms.as_deref().unwrap_or_default();
         let storm = |of: fn(&Storm) -> f64, write: fn(f64) -> String| {
             figure(storms, |s| Some(of(s))).map_or("-".to_owned(), |fig| written(fig, write))
         };
-        let memory = |of: fn(&Memory) -> f64| {
-            let mine = of(row.memory.as_ref()?.as_ref().ok()?);
-            let ratio = mine / of(floor?);
-            Some(written(Figure { value: mine, ratio }, |bytes| format!("{bytes:.0}")))
-        };
-        let memory = |of| memory(of).unwrap_or_else(|| "-".to_owned());
         let busy = figure(storms, |s| Some(s.harness_busy * 100.0));
         table.row(
             row.subject,
@@ -252,9 +241,32 @@ fn write_arrivals(f: &mut fmt::Formatter<'_>, size: Size, rows: &[Row]) -> fmt::
                 storm(|s| s.per_second, grouped),
                 busy.map_or("-".to_owned(), |busy| format!("{:.0}", busy.value)),
                 storm(|s| s.server_cpu_us, |us| format!("{us:.1}")),
-                memory(|m| m.connected),
-                if size.idle > 0 { "-".to_owned() } else { memory(|m| m.joined) },
-                memory(|m| m.connecting.as_secs_f64() * 1e3),
+            ],
+        );
+    }
+    table.write(f)?;
+
+    let memory = |row: &Row| row.memory.as_ref()?.as_ref().ok().copied();
+    let Some(clients) = rows.iter().find_map(memory).map(|memory| memory.clients) else {
+        return Ok(());
+    };
+    let title = format!("memory, B ({} connections)", grouped(clients as f64));
+    let headers = ["each connected", "each joined", "all connected in, ms"];
+    let mut table = Table::new(&title, headers.map(str::to_owned).into_iter());
+    let floor = rows.first().and_then(memory);
+    for row in rows {
+        let ratio = |of: fn(&Memory) -> Option<f64>| {
+            let mine = of(&memory(row)?)?;
+            let ratio = mine / of(&floor?)?;
+            Some(written(Figure { value: mine, ratio }, |number| format!("{number:.0}")))
+        };
+        let ratio = |of| ratio(of).unwrap_or_else(|| "-".to_owned());
+        table.row(
+            row.subject,
+            [
+                ratio(|m| Some(m.connected)),
+                ratio(|m| m.joined),
+                ratio(|m| Some(m.connecting.as_secs_f64() * 1e3)),
             ],
         );
     }
