@@ -68,8 +68,8 @@ impl Subject {
         match self {
             // Its backlog is ten.
             Self::Ngircd => 8,
-            // The backlog that Rust's standard library asks for is 128.
-            Self::Threads => 100,
+            // Its backlog is 100; the one that Rust's standard library asks for is 128.
+            Self::Mosquitto | Self::Threads => 80,
             _ => 256,
         }
     }
