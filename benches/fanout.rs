@@ -89,9 +89,9 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let start = Instant::now();
     let descriptors = rlimit::increase_nofile_limit(u64::MAX)?;
-    processes::end_with_us()?;
     let cpus = Cpus::choose();
     let scratch = tempfile::tempdir()?;
+    processes::end_with_us(scratch.path().to_owned())?;
     let (subjects, missing): (Vec<_>, Vec<_>) =
         options.subjects().into_iter().partition(|subject| subject.is_installed());
 

@@ -25,14 +25,16 @@ const START_WAIT: Duration = Duration::from_secs(10);
 /// Every server alive, for the thread that hears of our own end by a signal.
 static ALIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// Kills all servers before a signal ends this process.
-pub fn end_with_us() -> io::Result<()> {
+/// Kills all servers, and removes their files in `scratch`, before a signal ends this process.
+pub fn end_with_us(scratch: PathBuf) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             for &pid in ALIVE.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                 send(pid, Signal::KILL);
             }
+            // We end either way.
+            let _ = fs::remove_dir_all(&scratch);
             process::exit(128 + signal);
         }
     });
