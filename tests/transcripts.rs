@@ -66,16 +66,19 @@ const APART: Duration = Duration::from_millis(3);
 const END_SILENCE: Duration = Duration::from_millis(60);
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    let options = Options::of(std::env::args().skip(1));
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let mut cases: Vec<Case> = self_tests();
     let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
     cases.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "txt")).map(Case::of));
     cases.sort_by(|a, b| a.name.cmp(&b.name));
-    cases.retain(|case| filters.is_empty() || filters.iter().any(|f| case.name.contains(*f)));
-    if words.iter().any(|word| word == "--list") {
+    if cases.len() <= self_tests().len() {
+        println!("no scenarios in {}", directory.display());
+        return ExitCode::FAILURE;
+    }
+    cases.retain(|case| options.choose(&case.name));
+    if options.list {
         cases.iter().for_each(|case| println!("{}: test", case.name));
         return ExitCode::SUCCESS;
     }
@@ -104,7 +107,42 @@ fn main() -> ExitCode {
     }
     let passed = cases.len() - failures.len();
     println!("\nresult: {passed} passed, {} failed", failures.len());
-    if failures.is_empty() && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What of the options of test runners matters here.
+#[derive(Default)]
+struct Options {
+    list: bool,
+    ignored_only: bool,
+    words: Vec<String>,
+    skipped: Vec<String>,
+}
+
+impl Options {
+    fn of(mut arguments: impl Iterator<Item = String>) -> Self {
+        let mut options = Self::default();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--list" => options.list = true,
+                "--ignored" => options.ignored_only = true,
+                "--skip" => options.skipped.extend(arguments.next()),
+                "--test-threads" | "--color" | "--format" | "--logfile" | "-Z" => {
+                    arguments.next();
+                }
+                option if option.starts_with('-') => {}
+                _ => options.words.push(argument),
+            }
+        }
+        options
+    }
+
+    fn choose(&self, name: &str) -> bool {
+        let holds = |word: &String| name.contains(word.as_str());
+        !self.ignored_only
+            && (self.words.is_empty() || self.words.iter().any(holds))
+            && !self.skipped.iter().any(holds)
+    }
 }
 
 /// One scenario.
