@@ -205,12 +205,25 @@ impl<C: Copy + Send + 'static> Accounts<C> {
     }
 }
 
-impl<C> Drop for Accounts<C> {
-    fn drop(&mut self) {
+impl<C> Accounts<C> {
+    /// Ends the threads as dropping does, but waits as long as it takes: for whoever opens
+    /// the file again.
+    pub fn close(mut self) {
+        self.stop();
+        let _ = self.stopped.recv();
+    }
+
+    /// A hash thread lets go of the keeper when it ends, and the keeper ends after the
+    /// last: `stopped` is disconnected then, and never holds a message.
+    fn stop(&mut self) {
         self.jobs = None;
         while self.waiting.try_recv().is_ok() {}
-        // A hash thread lets go of the keeper when it ends, and the keeper ends after the
-        // last. Either way the answer is that there is no more to wait for.
+    }
+}
+
+impl<C> Drop for Accounts<C> {
+    fn drop(&mut self) {
+        self.stop();
         let _ = self.stopped.recv_timeout(limits::ACCOUNTS_STOP_WAIT);
     }
 }

@@ -174,8 +174,12 @@ const USER_VERSION_AT: usize = 60;
 const APPLICATION_ID_AT: usize = 68;
 
 /// Has SQLite look for damage, without writing. A log beside the file belongs to it and is
-/// read too; if there is none, none is made.
+/// read too; if there is none, none is made. With a journal beside it the file is what a
+/// killed process left half written, and ours by its header: SQLite mends it when it opens.
 fn check_pages(path: &Path) -> Result<(), OpenErrorKind> {
+    if beside(path, "-journal").exists() {
+        return Ok(());
+    }
     let mut uri = OsString::from("file:").into_encoded_bytes();
     for &byte in path.as_os_str().as_bytes() {
         match byte {

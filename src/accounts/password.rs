@@ -171,7 +171,8 @@ mod tests {
         let passwords = Passwords::new(CHEAP).unwrap();
         assert!(passwords.verify("secret", Some("plain text")).is_err());
         let hash = passwords.hash("secret").unwrap();
-        let greedy = hash.replace("m=8,", "m=4294967295,");
+        let greedy = format!("m={},", limits::HASH_MEMORY_KIB_MAX + 1);
+        let greedy = hash.replace("m=8,", &greedy);
         assert_eq!(passwords.verify("secret", Some(&greedy)), Err(Error::OutOfMemory.into()));
     }
 }

@@ -178,7 +178,7 @@ impl<S: Transport> Server<S> {
             }
             return;
         }
-        self.dirty.clear();
+        let dirty = std::mem::take(&mut self.dirty);
         self.fan_out(now);
         // Backwards: whoever is done loses its outbox, and the last takes its place.
         for index in (0..self.with_outbox.len()).rev() {
@@ -191,6 +191,12 @@ impl<S: Transport> Server<S> {
                 outbox.catch_up(&self.broadcasts);
             }
             self.flush_one(client, true, now);
+        }
+        // Whoever has nothing of its own may still be closing.
+        for client in dirty {
+            if self.get(client).is_some_and(|connection| connection.outbox().is_none()) {
+                self.flush_one(client, true, now);
+            }
         }
         for &slot in &self.with_outbox {
             let connection = self.connections.get_mut(slot as usize);
