@@ -56,6 +56,10 @@ pub struct Broadcasts {
     frozen_bursts: Option<Rc<[u8]>>,
     urgency: Urgency,
     last_notice: Option<Instant>,
+    /// Notices since the last flush.
+    notices: usize,
+    /// The last flush had several.
+    storm: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +81,8 @@ impl Broadcasts {
             frozen_bursts: None,
             urgency: Urgency::Nothing,
             last_notice: None,
+            notices: 0,
+            storm: false,
         }
     }
 
@@ -89,17 +95,22 @@ impl Broadcasts {
         if in_bursts {
             self.protocol.encode_for_bursts(event, &mut self.bursts);
         }
-        self.urgency = match self.urgency {
+        let urgency = match self.urgency {
             _ if !event.is_notice() => Urgency::Now,
-            // A notice after a calm goes at once; a storm waits to be gathered.
-            Urgency::Nothing => match self.last_notice.replace(now) {
-                Some(last) if last + limits::NOTICE_CALM > now => {
+            // In a calm a notice goes at once; in a storm it waits for others.
+            Urgency::Nothing => match self.last_notice {
+                Some(last) if self.storm || last + limits::NOTICE_CALM > now => {
                     Urgency::Notices(now + limits::NOTICE_HOLD)
                 }
                 _ => Urgency::Now,
             },
             urgency => urgency,
         };
+        self.urgency = urgency;
+        if event.is_notice() {
+            self.last_notice = Some(now);
+            self.notices += 1;
+        }
         Place { lines: lines..self.lines.len(), bursts: bursts..self.bursts.len() }
     }
 
@@ -157,5 +168,7 @@ impl Broadcasts {
         self.frozen_lines = None;
         self.frozen_bursts = None;
         self.urgency = Urgency::Nothing;
+        self.storm = self.notices > 1;
+        self.notices = 0;
     }
 }
