@@ -118,6 +118,34 @@ fn next_of_file(line: &str, number: usize, gone: &mut Option<Duration>, begun: I
 }
 
 #[test]
+fn one_address_holds_bulk_senders_up_10_s_a_minute_in_all() {
+    let room = Room::speaking("relay", &[]);
+    let mut file = Peer::connect(&room).stream;
+    let sender = thread::spawn(move || (0..).try_for_each(|_| file.write_all(&[b'x'; 65_536])));
+    // One sleeper after the other; each is closed, for one reason or the other.
+    let (mut held, begun) = (0, Instant::now());
+    loop {
+        let sleeper = Peer::connect_with_little_memory(&room, 4_096);
+        let address = sleeper.stream.local_addr().unwrap();
+        let log = room.log.find(|log| {
+            let end = log.find(&format!("[ {address} ] - closed: "))?;
+            log[end..].contains('\n').then(|| log[end..].to_owned())
+        });
+        if !log.contains("stalled: it read nothing") {
+            assert!(log.contains("it left too much unread"), "{log}");
+            break;
+        }
+        held += 1;
+        assert!(held <= 5, "{log}");
+    }
+    // Each held them up for 2 s, less what the last was allowed.
+    assert!((4..=5).contains(&held), "{held}");
+    assert!(begun.elapsed() > Duration::from_secs(9), "{:?}", begun.elapsed());
+    drop(room);
+    sender.join().unwrap().unwrap_err();
+}
+
+#[test]
 fn a_file_piped_into_the_room_arrives_whole_at_every_healthy_reader() {
     const BYTES: usize = 40_000_000;
     const BYTES_A_SECOND: usize = 8_000_000;

@@ -164,7 +164,7 @@ impl Written {
             loop {
                 // A terminal whose program has ended fails.
                 let count = output.read(&mut buffer).unwrap_or(0);
-                let mut state = theirs.state.lock().unwrap();
+                let Ok(mut state) = theirs.state.lock() else { return };
                 state.0.push_str(&String::from_utf8_lossy(&buffer[..count]));
                 state.1 = count == 0;
                 theirs.more.notify_all();
