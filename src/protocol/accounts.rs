@@ -170,8 +170,9 @@ fn say(message: &str) -> Request {
 /// Whether `text` starts with `tag`, leading spaces, invisible characters and letter case
 /// aside: a line that looks like it may hold a password.
 fn starts_as(text: &str, tag: &str) -> bool {
-    let text = text.trim_start_matches(|c: char| c.is_whitespace() || text::is_invisible(c));
-    text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag))
+    let visible = text.chars().filter(|&c| !text::is_invisible(c));
+    let mut visible = visible.skip_while(|c| c.is_whitespace());
+    tag.chars().all(|c| visible.next().is_some_and(|v| v.eq_ignore_ascii_case(&c)))
 }
 
 /// Appends what the others hear of `event`.

@@ -75,6 +75,18 @@ impl OwnHead<'_> {
         (1..=most).rev().find(|&n| text.ends_with(&self.bytes[..n])).unwrap_or(0)
     }
 
+    /// Whether `input` goes on with the head of which `told` bytes were told before.
+    fn goes_on(&self, told: u8, input: &[u8]) -> bool {
+        let told = usize::from(told);
+        let rest = self.bytes.get(told..).unwrap_or_default();
+        let marks = self.marks().get(told..).unwrap_or_default();
+        if rest.is_empty() {
+            return false;
+        }
+        let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        line.starts_with(marks) || (!line.is_empty() && rest.starts_with(line))
+    }
+
     /// Where the text of a frame that begins with the head starts, if it is there yet.
     fn text_start(&self, frame: &[u8]) -> Option<usize> {
         if !self.field_follows {
@@ -121,18 +133,21 @@ pub enum Decoded<'a> {
     },
 }
 
-/// The state of one connection's framing: two bytes, whatever arrives.
+/// The state of one connection's framing: a few bytes, whatever arrives.
 #[derive(Debug, Clone, Copy)]
 pub struct Decoder {
     framing: Framing,
     /// The rest of a line that was too long is thrown away up to its line feed.
     skipping: bool,
+    /// How much of the own head, from the start, was told as text after a silence. Should
+    /// the rest of it follow after all, that must not be told too: it holds a password.
+    told: u8,
 }
 
 impl Decoder {
     /// Of a connection that starts in `framing`.
     pub fn new(framing: Framing) -> Self {
-        Self { framing, skipping: false }
+        Self { framing, skipping: false, told: 0 }
     }
 
     /// How frames are cut now.
@@ -163,12 +178,14 @@ impl Decoder {
             Framing::Undecided | Framing::Bursts { provisional: true } => {
                 if memchr::memchr(b'\n', &input[scanned.min(input.len())..]).is_some() {
                     self.framing = Framing::Lines;
+                    // A line that goes on with a head holds a password.
+                    self.skipping = self.told > 0 && own_head.goes_on(self.told, input);
                     return self.line(input, scanned, arrival, frame_bytes_max);
                 }
             }
         }
         if self.framing != Framing::Undecided {
-            return burst(input, arrival, frame_bytes_max, own_head);
+            return self.burst(input, arrival, frame_bytes_max, own_head);
         }
         if input.len() > frame_bytes_max {
             self.framing = Framing::Lines;
@@ -229,9 +246,58 @@ impl Decoder {
         }
         (start, Decoded::Wait { silence_matters: false })
     }
+
+    /// The next frame within bursts, seeing to it that a head of which the beginning was
+    /// told is still known when the rest of it comes late.
+    fn burst<'a>(
+        &mut self,
+        input: &'a [u8],
+        arrival: Arrival,
+        frame_bytes_max: usize,
+        head: OwnHead<'_>,
+    ) -> (usize, Decoded<'a>) {
+        if self.told == 0 || !head.goes_on(self.told, input) {
+            let (used, decoded, told) = burst(input, arrival, frame_bytes_max, head);
+            if used > 0 {
+                self.told = told;
+            }
+            return (used, decoded);
+        }
+        let told = usize::from(self.told);
+        let rest = &head.bytes[told..];
+        let sayable = told + input.len() <= head.sayable;
+        let skipped = if input.len() < rest.len() && rest.starts_with(input) {
+            match arrival.ended || (arrival.silent && !arrival.more) {
+                true if sayable => {
+                    self.told += input.len() as u8;
+                    return (input.len(), text(input));
+                }
+                _ if !arrival.ended => return (0, Decoded::Wait { silence_matters: sayable }),
+                // Part of a password, and nothing else: nobody's text.
+                _ => input.len(),
+            }
+        } else if let Some(behind) = input.strip_prefix(rest) {
+            let field = if head.field_follows { memchr::memchr(b':', behind) } else { None };
+            match field {
+                Some(field) => rest.len() + field + 1,
+                None if !head.field_follows => rest.len(),
+                None if arrival.ended || input.len() > frame_bytes_max => input.len(),
+                None => return (0, Decoded::Wait { silence_matters: false }),
+            }
+        } else {
+            // Another's password, or a slip: not said either, up to the next frame.
+            memchr::memmem::find(input, head.marks()).unwrap_or(input.len())
+        };
+        self.told = 0;
+        if skipped == input.len() {
+            return (skipped, Decoded::Wait { silence_matters: false });
+        }
+        let (used, decoded) = self.burst(&input[skipped..], arrival, frame_bytes_max, head);
+        (skipped + used, decoded)
+    }
 }
 
-/// The next frame within bursts.
+/// The next frame within bursts, and how much of the head, from its start, ends the text.
 ///
 /// A read that ends in what could be the beginning of a further head, or in part of a
 /// character, is not cut there but waits as a whole: for the rest of the head, or for the
@@ -242,7 +308,7 @@ fn burst<'a>(
     arrival: Arrival,
     frame_bytes_max: usize,
     head: OwnHead<'_>,
-) -> (usize, Decoded<'a>) {
+) -> (usize, Decoded<'a>, u8) {
     const REST: Decoded<'static> = Decoded::Wait { silence_matters: false };
     const SILENCE: Decoded<'static> = Decoded::Wait { silence_matters: true };
 
@@ -254,42 +320,43 @@ fn burst<'a>(
         .map(|found| searched_from + found);
     if let Some(next_head) = next_head {
         if next_head > frame_bytes_max {
-            return (next_head, Decoded::Fault(FrameError::TooLong));
+            return (next_head, Decoded::Fault(FrameError::TooLong), 0);
         }
-        return (next_head, text(&input[..next_head]));
+        return (next_head, text(&input[..next_head]), 0);
     }
     if input.len() > frame_bytes_max {
-        return (input.len(), Decoded::Fault(FrameError::TooLong));
+        return (input.len(), Decoded::Fault(FrameError::TooLong), 0);
     }
     if arrival.ended {
-        return (input.len(), text(input));
+        return (input.len(), text(input), 0);
     }
     if input.len() < head.bytes.len() && head.bytes.starts_with(input) {
         return match arrival.silent && !arrival.more && input.len() <= head.sayable {
-            true => (input.len(), text(input)),
-            false if input.len() <= head.sayable => (0, SILENCE),
-            false => (0, REST),
+            true => (input.len(), text(input), input.len() as u8),
+            false if input.len() <= head.sayable => (0, SILENCE, 0),
+            false => (0, REST, 0),
         };
     }
     let begins_with_head = !head.bytes.is_empty() && input.starts_with(head.bytes);
     let text_start = if begins_with_head { head.text_start(input) } else { Some(0) };
     let Some(text_start) = text_start.filter(|&start| start < input.len()) else {
-        return (0, REST);
+        return (0, REST, 0);
     };
     if arrival.more {
-        return (0, SILENCE);
+        return (0, SILENCE, 0);
     }
     let begun = head.begun_at_end_of(&input[text_start..]);
     let unfinished = unfinished_character(input);
     if begun == 0 && unfinished == 0 {
-        return (input.len(), text(input));
+        return (input.len(), text(input), 0);
     }
     if !arrival.silent {
-        return (0, SILENCE);
+        return (0, SILENCE, 0);
     }
     let kept = if begun > head.sayable { begun } else { 0 }.max(unfinished);
     let end = input.len() - kept;
-    if end <= text_start { (0, REST) } else { (end, text(&input[..end])) }
+    let told = if begun > head.sayable { 0 } else { begun.saturating_sub(unfinished) };
+    if end <= text_start { (0, REST, 0) } else { (end, text(&input[..end]), told as u8) }
 }
 
 fn text(frame: &[u8]) -> Decoded<'_> {
