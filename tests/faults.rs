@@ -300,7 +300,8 @@ fn a_wrong_log_in_costs_the_same_whether_or_not_the_account_exists() {
         times.sort();
         times[0].as_secs_f64()
     });
-    assert!(known / unknown < 1.5 && unknown / known < 1.5, "{known} s, {unknown} s");
+    // Without the hash it would be a tenth; a loaded machine may well double one of them.
+    assert!(known / unknown < 3.0 && unknown / known < 3.0, "{known} s, {unknown} s");
 }
 
 #[test]
