@@ -43,7 +43,7 @@ impl Play {
     fn log_in(&mut self, slot: u32, name: &str) -> ClientId {
         let client = self.connect(slot);
         self.say(client, &format!("[NEW]:login:{name}:{name}user:secret"));
-        self.tell(client, Input::Verdict(Verdict::LoggedIn(AccountId(slot.into()))));
+        self.tell(client, Input::Verdict(Verdict::LoggedIn(account(slot))));
         client
     }
 
@@ -53,6 +53,10 @@ impl Play {
         self.room.tick(self.now, &mut effects);
         effects
     }
+}
+
+fn account(slot: u32) -> AccountId {
+    AccountId(i64::from(slot) + 1)
 }
 
 fn left(name: &str) -> Effect {
@@ -242,9 +246,9 @@ fn a_removed_account_ends_its_session_and_its_verdict() {
     let mut play = Play::new(Protocol::Accounts);
     let lior = play.log_in(0, "lior");
     let mut effects = Vec::new();
-    play.room.account_removed(AccountId(0), &mut effects);
+    play.room.account_removed(account(0), &mut effects);
     assert!(effects.contains(&left("lior")) && effects.contains(&Effect::Close(lior)));
-    play.room.account_removed(AccountId(1), &mut effects);
+    play.room.account_removed(account(1), &mut effects);
     let late = play.log_in(1, "dana");
     assert!(!play.room.has(late), "removed while the verdict was under way");
 }

@@ -55,7 +55,7 @@ pub struct Broadcasts {
     frozen_lines: Option<Rc<[u8]>>,
     frozen_bursts: Option<Rc<[u8]>>,
     urgency: Urgency,
-    last_flush: Option<Instant>,
+    last_notice: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Broadcasts {
             frozen_lines: None,
             frozen_bursts: None,
             urgency: Urgency::Nothing,
-            last_flush: None,
+            last_notice: None,
         }
     }
 
@@ -91,9 +91,11 @@ impl Broadcasts {
         }
         self.urgency = match self.urgency {
             _ if !event.is_notice() => Urgency::Now,
-            // The first notice after a pause goes at once; a storm waits to be gathered.
-            Urgency::Nothing => match self.last_flush.map(|last| last + limits::NOTICE_HOLD) {
-                Some(until) if until > now => Urgency::Notices(until),
+            // A notice after a calm goes at once; a storm waits to be gathered.
+            Urgency::Nothing => match self.last_notice.replace(now) {
+                Some(last) if last + limits::NOTICE_CALM > now => {
+                    Urgency::Notices(now + limits::NOTICE_HOLD)
+                }
                 _ => Urgency::Now,
             },
             urgency => urgency,
@@ -146,7 +148,7 @@ impl Broadcasts {
     }
 
     /// Forgets what was flushed; the buffers are used again.
-    pub fn clear(&mut self, now: Instant) {
+    pub fn clear(&mut self) {
         self.lines.clear();
         self.bursts.clear();
         // Somebody may lag behind by a whole turn; that must not pin the memory for good.
@@ -155,6 +157,5 @@ impl Broadcasts {
         self.frozen_lines = None;
         self.frozen_bursts = None;
         self.urgency = Urgency::Nothing;
-        self.last_flush = Some(now);
     }
 }

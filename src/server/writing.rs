@@ -204,7 +204,7 @@ impl<S: Transport> Server<S> {
                 outbox.settle(&mut self.broadcasts);
             }
         }
-        self.broadcasts.clear(now);
+        self.broadcasts.clear();
         self.bound_queues(now);
     }
 

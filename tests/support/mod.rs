@@ -27,7 +27,7 @@ pub(crate) struct Server {
     output: Captured,
     log: Captured,
     port: u16,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Server {
@@ -52,7 +52,7 @@ impl Server {
             log: Captured::of(child.stderr.take().ok_or("no standard error")?),
             child,
             port: 0,
-            _data: data,
+            data,
         };
         server.output.wait_for("READY\n").map_err(|e| format!("{e}\nlog: {}", server.log()))?;
         let banner = server.output.text();
@@ -63,6 +63,11 @@ impl Server {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether there is an accounts' database.
+    pub(crate) fn has_data(&self) -> bool {
+        self.data.path().join("accounts.db").exists()
     }
 
     pub(crate) fn connect(&self) -> Outcome<Client> {
