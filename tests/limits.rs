@@ -245,7 +245,8 @@ fn messages_per_client_20_at_once_then_10_a_second_and_none_dropped() {
         members[1].hears(&said(&format!("message {number}"), 0));
     }
     let at_once = begun.elapsed();
-    assert!(at_once < 2 * SECOND, "{at_once:?}");
+    // Half as many at once would have taken 900 ms.
+    assert!(at_once < Duration::from_millis(800), "{at_once:?}");
     // Others do not wait meanwhile.
     members[2].say("and me?");
     members[1].hears_at_last(&said("and me?", 2));
