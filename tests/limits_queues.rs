@@ -165,8 +165,8 @@ fn a_file_piped_into_the_room_arrives_whole_at_every_healthy_reader() {
                 seen += count;
                 let begun = *begun.get_or_insert_with(Instant::now);
                 let due = Duration::from_secs_f64(seen as f64 / BYTES_A_SECOND as f64);
-                if slow && due > begun.elapsed() {
-                    thread::sleep(due - begun.elapsed());
+                if slow {
+                    thread::sleep(due.saturating_sub(begun.elapsed()));
                 }
             }
             seen
