@@ -158,6 +158,23 @@ fn an_account_in_use_is_free_after_fin_reset_and_exit() {
 }
 
 #[test]
+fn who_leaves_while_somebody_speaks_is_closed_at_once() {
+    let room = Room::with_accounts(3, &[]);
+    let mut members = room.members(3);
+    // Both in one turn of the server.
+    room.signal(Signal::STOP);
+    members[1].say("exit()");
+    members[0].say("as I was saying");
+    room.signal(Signal::CONT);
+    let begun = Instant::now();
+    // In which order they were is the server's choice.
+    members[1].ends_at_last();
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    members[2].hears_at_last(&said("as I was saying", 0));
+    members[0].hears(&left(1));
+}
+
+#[test]
 fn a_log_in_that_died_before_its_verdict_is_not_announced_and_leaves_the_account_free() {
     let (_directory, data) = directory();
     fill(&data, 0..1, CHEAP);

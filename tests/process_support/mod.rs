@@ -2,6 +2,7 @@
 //! bounded.
 #![allow(
     dead_code,
+    unused_imports,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -9,11 +10,13 @@
 )]
 
 pub(crate) mod peer;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use chinwag::accounts::{
@@ -24,9 +27,8 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 pub(crate) use peer::{Peer, new};
-
-/// Longer than anything here takes, even on a loaded machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+use support::Captured;
+pub(crate) use support::DEADLINE;
 
 /// Of all accounts made by [`fill`].
 pub(crate) const PASSWORD: &str = "secret";
@@ -149,68 +151,35 @@ pub(crate) fn wait(child: &mut Child, deadline: Duration) -> ExitStatus {
 }
 
 /// What a program has written so far.
-#[derive(Default)]
-pub(crate) struct Written {
-    state: Mutex<(String, bool)>,
-    more: Condvar,
-}
+#[derive(Clone)]
+pub(crate) struct Written(Captured);
 
 impl Written {
-    pub(crate) fn follow(mut output: impl Read + Send + 'static) -> Arc<Self> {
-        let written = Arc::new(Self::default());
-        let theirs = Arc::clone(&written);
-        std::thread::spawn(move || {
-            let mut buffer = [0; 8_192];
-            loop {
-                // A terminal whose program has ended fails.
-                let count = output.read(&mut buffer).unwrap_or(0);
-                let mut state = theirs.state.lock().unwrap();
-                state.0.push_str(&String::from_utf8_lossy(&buffer[..count]));
-                state.1 = count == 0;
-                theirs.more.notify_all();
-                if count == 0 {
-                    return;
-                }
-            }
-        });
-        written
+    pub(crate) fn follow(output: impl Read + Send + 'static) -> Self {
+        Self(Captured::of(output))
     }
 
     pub(crate) fn text(&self) -> String {
-        self.state.lock().unwrap().0.clone()
+        self.0.text()
     }
 
     /// All of it, once the program has ended.
     #[track_caller]
     pub(crate) fn whole(&self) -> String {
-        self.until(|_, over| over.then_some(()));
+        self.0.wait_for_end().unwrap();
         self.text()
     }
 
     /// Waits until `found` finds something.
     #[track_caller]
     pub(crate) fn find<T>(&self, found: impl Fn(&str) -> Option<T>) -> T {
-        self.until(|text, _| found(text))
+        self.0.find(|text, _| found(text)).unwrap()
     }
 
     /// Waits until `text` was written.
     #[track_caller]
     pub(crate) fn has(&self, text: &str) {
-        self.until(|written, _| written.contains(text).then_some(()));
-    }
-
-    #[track_caller]
-    fn until<T>(&self, found: impl Fn(&str, bool) -> Option<T>) -> T {
-        let until = Instant::now() + DEADLINE;
-        let mut state = self.state.lock().unwrap();
-        loop {
-            if let Some(found) = found(&state.0, state.1) {
-                return found;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            assert!(!state.1 && !left.is_zero(), "not what is waited for: {:?}", state.0);
-            state = self.more.wait_timeout(state, left).unwrap().0;
-        }
+        self.0.wait_for(text).unwrap();
     }
 }
 
@@ -218,8 +187,8 @@ impl Written {
 pub(crate) struct Room {
     pub(crate) child: Child,
     pub(crate) stdin: Option<ChildStdin>,
-    pub(crate) output: Arc<Written>,
-    pub(crate) log: Arc<Written>,
+    pub(crate) output: Written,
+    pub(crate) log: Written,
     pub(crate) port: u16,
     pub(crate) data: PathBuf,
     /// Goes with the room.
@@ -279,13 +248,8 @@ impl Room {
             directory: None,
         };
         // A server that does not start tells why in its log.
-        let port = room.output.until(|text, over| {
-            if over {
-                return Some(None);
-            }
-            text.contains("READY\n").then(|| port_of(text))
-        });
-        room.port = port.unwrap_or_else(|| panic!("no server: {}", room.log.text()));
+        let port = room.output.0.find(|text, _| text.contains("READY\n").then(|| port_of(text)));
+        room.port = port.ok().flatten().unwrap_or_else(|| panic!("no server: {}", room.log.text()));
         room
     }
 

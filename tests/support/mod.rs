@@ -185,6 +185,18 @@ impl Captured {
         Err(format!("expected: {}\n     got: {}", show(text.as_bytes()), self.text()))
     }
 
+    /// Waits until `found` finds something in the text, of which no more comes if the second
+    /// argument says so.
+    pub(crate) fn find<T>(&self, found: impl Fn(&str, bool) -> Option<T>) -> Outcome<T> {
+        let find = |c: &Capture| found(&String::from_utf8_lossy(&c.bytes), c.ended);
+        self.wait_until(|c| c.ended || find(c).is_some(), |_| true);
+        let (capture, _) = &*self.0;
+        let capture = capture.lock().map_err(text)?;
+        find(&capture).ok_or_else(|| {
+            format!("not what is waited for: {}", String::from_utf8_lossy(&capture.bytes))
+        })
+    }
+
     pub(crate) fn wait_for_end(&self) -> Outcome {
         if self.wait_until(|c| c.ended, |c| c.ended) {
             return Ok(());
