@@ -70,6 +70,8 @@ pub struct Conn {
     /// Frames that were sent whole.
     pub sent: usize,
     pub leaving: Leaving,
+    /// It was in the room when the server was shut down.
+    pub stayed: bool,
     pub frames: usize,
 }
 
@@ -169,9 +171,7 @@ impl Conn {
                 let Self { name, user_name, password, .. } = &*self;
                 (format!("[ACTIVE]:{name}:{user_name}:{password}::{text}").into(), Some(text))
             }
-            1 if accounts => {
-                (format!("[ACTIVE]:name0:user0:~~~~~00:x:{text} FORGED").into(), None)
-            }
+            1 if accounts => (format!("[ACTIVE]:name0:user0:~~~~~00:x:{text} FORGED").into(), None),
             2 if accounts => ("[NEW]:login:name0:user0:~~~~~00".into(), None),
             3 if accounts => (format!("/{text} COMMAND").into(), None),
             4 if accounts => (format!("//{text}").into(), Some(format!("/{text}"))),
@@ -179,7 +179,7 @@ impl Conn {
                 let from = ["\u{7}", "\u{1b}[31m", "\u{202e}", "\u{1b}]0;t\u{7}"];
                 (format!("{}{text}\u{1b}[0m\r", rng.pick(&from)).into(), Some(text))
             }
-            6 => (b"\xff\xfe BAD".to_vec(), None),
+            6 => (b"\xff\xfe BROKEN".to_vec(), None),
             7 => (vec![b'l'; max + 1], None),
             8 => (vec![b'l'; max + rng.below(3 * max)], None),
             9 => (if rng.once_in(2) { b"\r".to_vec() } else { vec![] }, None),

@@ -50,13 +50,17 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
-        let protocol = match rng.below(8) {
+        let protocol = match Rng::new(!seed).below(8) {
             0..=3 => Protocol::Accounts,
             4 | 5 => Protocol::Nickname,
             6 => Protocol::Relay,
             _ => Protocol::Uppercase,
         };
+        Self::of(protocol, seed)
+    }
+
+    pub fn of(protocol: Protocol, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
         let soft = *rng.pick(&[500, 4_000, 65_536]);
         let settings = Settings {
             protocol,
@@ -89,10 +93,7 @@ impl World {
             server: Server::new(settings.clone()),
             settings,
             accepting: Accepting::default(),
-            listener: FakeListener {
-                net: Rc::clone(&net),
-                backlog: RefCell::default(),
-            },
+            listener: FakeListener { net: Rc::clone(&net), backlog: RefCell::default() },
             listener_armed: false,
             net,
             worker: Worker::default(),
@@ -115,7 +116,7 @@ impl World {
         }
         world.worker.add("observer", "observer", "~~^^%%");
         world.connect(Kind::Observer);
-        world.settle(200);
+        world.settle(60_000);
         world
     }
 
@@ -149,7 +150,11 @@ impl World {
         // What comes first is taken for a whole frame after a silence, except in accounts.
         let whole = matches!(self.protocol, Protocol::Nickname | Protocol::Uppercase);
         let gentle = whole || matches!(kind, Kind::Observer | Kind::Gentle);
-        let contested = self.protocol == Protocol::Nickname && !observes && rng.once_in(4);
+        // Where queues are small, somebody may be expelled in the turn in which it came in,
+        // and nobody would know that it was there.
+        let large = self.settings.queue_hard_bytes.min(self.settings.queue_total_bytes) > 100_000;
+        let named = self.protocol == Protocol::Nickname;
+        let contested = named && large && !observes && rng.once_in(4);
         let capacity = if contested { usize::MAX } else { capacity };
         let pipe = Pipe { id, capacity, gentle, log_writes: kind.in_bursts(), ..Pipe::default() };
         let pipe: SharedPipe = Rc::new(RefCell::new(pipe));
@@ -194,6 +199,7 @@ impl World {
             contested,
             sent: 0,
             leaving: Leaving::No,
+            stayed: false,
             frames: 0,
         };
         conn.introduce(self.protocol, &mut rng);
@@ -221,14 +227,32 @@ impl World {
             150..=189 => MS * self.below(40) as u32,
             190..=196 => MS * self.below(700) as u32,
             197 | 198 => MS * self.below(3_000) as u32,
-            _ if self.once_in(4) => MS * self.below(90_000) as u32,
+            _ if self.once_in(4) => return self.jump(),
             _ => Duration::ZERO,
         };
-        if time > 1_500 * MS {
-            // Nobody's last words outlast a jump of the clock, if they are to have pauses.
-            for &id in &self.live {
-                self.conns[id].pipe.borrow_mut().lagged |= self.conns[id].kind.in_bursts();
+        let until = self.net.borrow().time + time;
+        // The loop wakes whenever something is due.
+        for _ in 0..100 {
+            let now = self.now();
+            let next = self.server.deadline(now).map(|at| at.saturating_duration_since(now));
+            let left = until.saturating_sub(self.net.borrow().time);
+            match next {
+                Some(wait) if wait < left => self.pass(wait),
+                _ => break,
             }
+            self.poll();
+        }
+        let left = until.saturating_sub(self.net.borrow().time);
+        self.pass(left);
+        self.poll();
+    }
+
+    /// The clock jumps, as after the machine was asleep.
+    fn jump(&mut self) {
+        let time = MS * self.below(90_000) as u32;
+        // Nobody's last words outlast that, if they are to have pauses.
+        for &id in &self.live {
+            self.conns[id].pipe.borrow_mut().lagged |= self.conns[id].kind.in_bursts();
         }
         self.pass(time);
         self.poll();
@@ -392,11 +416,11 @@ impl World {
     /// What the event loop does once, if anything wakes it.
     pub fn poll(&mut self) -> bool {
         let now = self.now();
-        let mut awake =
-            self.server.has_work(now) || self.accepting.has_work(&mut self.server, now);
+        let mut awake = self.server.has_work(now) || self.accepting.has_work(&mut self.server, now);
         awake |= self.deliver_events();
         awake |= self.deliver_mail(now);
-        let deadline = self.server.deadline(now).into_iter().chain(self.accepting.deadline()).min();
+        let deadline =
+            self.server.deadline(now).into_iter().chain(self.accepting.deadline(now)).min();
         if !awake && deadline.is_none_or(|at| at > now) {
             return false;
         }
@@ -571,6 +595,7 @@ impl World {
             (net.faulty, net.descriptors) = (false, usize::MAX);
         }
         self.worker.dead = false;
+        let mut busy = 0;
         for _ in 0..rounds {
             for id in self.live.clone() {
                 self.deliver(id, usize::MAX);
@@ -582,13 +607,17 @@ impl World {
             }
             self.net.borrow_mut().rng = rng;
             if self.poll() {
+                busy += 1;
+                assert!(busy < 5_000, "turns without end: {}", self.unrest());
                 continue;
             }
             if self.is_settled() {
                 return;
             }
+            busy = 0;
             let now = self.now();
-            let next = self.server.deadline(now).into_iter().chain(self.accepting.deadline()).min();
+            let next =
+                self.server.deadline(now).into_iter().chain(self.accepting.deadline(now)).min();
             let sending = self.live.iter().any(|&id| !self.conns[id].unsent.is_empty());
             let most = if sending { 30 * MS } else { Duration::from_secs(3_600) };
             let wait = next.map_or(30 * MS, |at| at.saturating_duration_since(now).min(most));
@@ -631,7 +660,12 @@ impl World {
                 unrest += &format!(
                     "{id} {:?}: {bytes} unread, {} unsent, ended {}, reset {}, {:?}, heard {:?}, {:?}; ",
                     conn.kind,
-                    conn.unsent.len(), pipe.ended, pipe.reset, conn.leaving, String::from_utf8_lossy(&pipe.heard).get(..30), self.protocol
+                    conn.unsent.len(),
+                    pipe.ended,
+                    pipe.reset,
+                    conn.leaving,
+                    String::from_utf8_lossy(&pipe.heard).get(..30),
+                    self.protocol
                 );
             }
         }
@@ -670,9 +704,44 @@ impl World {
         }
         self.settle(60_000);
         self.pass(50 * MS);
-        self.settle(1_000);
+        self.settle(60_000);
         self.conns[0].leaving = Leaving::HalfClose;
-        self.settle(1_000);
+        self.settle(60_000);
+    }
+
+    /// The operator ends the server: everyone in the room is told, and it ends in time.
+    pub fn shut_down(&mut self) {
+        for conn in &mut self.conns {
+            let inside = conn.client.is_some_and(|client| self.server.is_in_room(client));
+            conn.stayed = inside && !conn.pipe.borrow().closed;
+        }
+        let began = self.now();
+        self.server.shut_down(began);
+        while !self.server.is_finished(self.now()) {
+            for &id in &self.live {
+                let mut pipe = self.conns[id].pipe.borrow_mut();
+                pipe.take(usize::MAX);
+                if pipe.write_shut && !pipe.ended {
+                    pipe.ended = true;
+                    pipe.armed = true;
+                }
+            }
+            if !self.poll() {
+                let now = self.now();
+                let next = self.server.deadline(now).expect("an end");
+                self.pass(next.saturating_duration_since(now));
+            }
+        }
+        assert!(self.now() - began <= chinwag::limits::DRAIN_WAIT, "it took too long");
+        for conn in self.conns.iter().filter(|conn| conn.stayed) {
+            let pipe = conn.pipe.borrow();
+            let named = matches!(self.protocol, Protocol::Accounts | Protocol::Nickname);
+            let told = pipe.heard.ends_with(b"exit_server\n")
+                || (conn.kind != Kind::Lines && pipe.heard.ends_with(b"exit_server"));
+            assert!(!named || told, "{} was not told", conn.id);
+            assert!(!pipe.heard.ends_with(b"exit_serverexit_server"), "told twice");
+        }
+        assert_eq!(self.server.connection_count(), 0, "somebody is left");
     }
 
     /// Nothing happens any more but time.
