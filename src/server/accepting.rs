@@ -55,9 +55,10 @@ impl Accepting {
         self.pending && !waits && !server.is_shutting_down() && server.has_room()
     }
 
-    /// When to try again.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.retry.filter(|_| self.pending).map(|(at, _)| at)
+    /// When to try again. Not when that is past: then there is work, or no place for a
+    /// newcomer, which no waiting brings about.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.retry.filter(|&(at, _)| self.pending && at > now).map(|(at, _)| at)
     }
 
     /// Accepts up to a batch; `register` makes each known to the poll.

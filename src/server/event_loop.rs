@@ -125,7 +125,7 @@ impl EventLoop {
         if self.server.has_work(now) || accepting.has_work(&mut self.server, now) {
             return Some(Duration::ZERO);
         }
-        let deadline = self.server.deadline(now).into_iter().chain(accepting.deadline()).min();
+        let deadline = self.server.deadline(now).into_iter().chain(accepting.deadline(now)).min();
         deadline.map(|at| at.saturating_duration_since(now))
     }
 

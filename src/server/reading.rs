@@ -114,6 +114,10 @@ impl<S: Transport> Server<S> {
             );
             rest = &rest[used..];
             if let Decoded::Wait { silence_matters } = decoded {
+                if used > 0 {
+                    // An empty line is no frame, but tells that there are lines.
+                    self.follow_framing(client);
+                }
                 self.keep(client, rest, silence_matters, now);
                 return;
             }

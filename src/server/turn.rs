@@ -25,6 +25,23 @@ use crate::accounts::{AccountId, Job, Verdict};
 use crate::limits;
 use crate::room::{ClientId, Effect, Input, LogLine, Room};
 
+/// What a server holds at the moment, for whoever watches that it returns to nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Connections.
+    pub connections: usize,
+    /// Those with a queue of their own.
+    pub outboxes: usize,
+    /// Those who hear the room.
+    pub members: usize,
+    /// Bytes queued for all.
+    pub queued_bytes: usize,
+    /// Timers that are set, those of closed connections included.
+    pub timers: usize,
+    /// Bulk senders that wait.
+    pub held: usize,
+}
+
 /// All state of a server, but for its poll and its threads.
 #[derive(Debug)]
 pub struct Server<S> {
@@ -91,6 +108,23 @@ impl<S: Transport> Server<S> {
     /// How many connections there are.
     pub fn connection_count(&self) -> usize {
         self.connections.len()
+    }
+
+    /// What there is at the moment.
+    pub fn census(&self) -> Census {
+        Census {
+            connections: self.connections.len(),
+            outboxes: self.with_outbox.len(),
+            members: self.members.len() + self.burst_members,
+            queued_bytes: self.queued_bytes,
+            timers: self.timers.len(),
+            held: self.held.len(),
+        }
+    }
+
+    /// Whether `client` is in the room.
+    pub fn is_in_room(&self, client: ClientId) -> bool {
+        self.room.has(client)
     }
 
     /// Whether a further connection would be one too many.

@@ -15,6 +15,7 @@ use super::outbox::{Flushed, Outbox};
 use super::timers::Timer;
 use super::turn::Server;
 use crate::limits;
+use crate::protocol::framing::Framing;
 use crate::protocol::{Event, Reply};
 use crate::room::ClientId;
 
@@ -259,8 +260,9 @@ impl<S: Transport> Server<S> {
     fn drained(&mut self, client: ClientId, caught_up: bool, now: Instant) {
         self.account(client, now);
         let Some(connection) = self.connections.get_mut(client.slot as usize) else { return };
+        let with_manners = !matches!(connection.framing(), Framing::Lines | Framing::Raw);
         if let Some(outbox) = connection.outbox()
-            && outbox.can_be_dropped(caught_up)
+            && outbox.can_be_dropped(caught_up, with_manners)
         {
             self.drop_outbox(client);
         }
