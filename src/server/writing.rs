@@ -260,11 +260,15 @@ impl<S: Transport> Server<S> {
     fn drained(&mut self, client: ClientId, caught_up: bool, now: Instant) {
         self.account(client, now);
         let Some(connection) = self.connections.get_mut(client.slot as usize) else { return };
-        let with_manners = !matches!(connection.framing(), Framing::Lines | Framing::Raw);
+        let lines = matches!(connection.framing(), Framing::Lines | Framing::Raw);
         if let Some(outbox) = connection.outbox()
-            && outbox.can_be_dropped(caught_up, with_manners)
+            && outbox.can_be_dropped(caught_up)
         {
-            self.drop_outbox(client);
+            match outbox.manners_until(now).filter(|_| !lines) {
+                // It may turn out to speak bursts, and be answered at once.
+                Some(until) => self.set_timer(until, client, Timer::Quiet),
+                None => self.drop_outbox(client),
+            }
         }
         let Some(connection) = self.connections.get_mut(client.slot as usize) else { return };
         if connection.phase() != Phase::Closing {
