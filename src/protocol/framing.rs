@@ -195,10 +195,11 @@ impl Decoder {
             _ if unfinished_character(input) > 0 && !arrival.ended => Completeness::Partial,
             complete => complete,
         };
-        let quiet = (arrival.silent && !arrival.more) || arrival.ended;
         match complete {
             Completeness::Whole => self.framing = Framing::Bursts { provisional: false },
-            Completeness::AfterSilence if quiet => {
+            // At the end of the stream, too: what is answered sooner follows a greeting so
+            // closely that one read may take both.
+            Completeness::AfterSilence if arrival.silent && !arrival.more => {
                 self.framing = Framing::Bursts { provisional: true };
             }
             Completeness::AfterSilence => return (0, Decoded::Wait { silence_matters: true }),

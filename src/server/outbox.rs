@@ -101,11 +101,6 @@ impl Outbox {
             && !self.is_member_in(Format::Bursts)
     }
 
-    /// Until when a message to a burst client would follow the last write closely.
-    pub fn manners_until(&self, now: Instant) -> Option<Instant> {
-        self.quiet_until(limits::BURST_MERGE_WINDOW, now)
-    }
-
     /// A member in lines has been sent the broadcasts at hand up to `position`.
     pub fn has_heard(&mut self, position: usize, now: Instant) {
         self.hears_from = Some(position);

@@ -137,15 +137,18 @@ impl<S: Transport> Server<S> {
     fn keep(&mut self, client: ClientId, rest: &[u8], silence_matters: bool, now: Instant) {
         let Some(connection) = self.get(client) else { return };
         connection.keep(rest, false, now);
-        if connection.is_ended() {
-            // What is left without an end is no frame: it was decided as one if it was.
+        let silent_at = connection.silent_at().filter(|&at| silence_matters && at > now);
+        if connection.is_ended() && silent_at.is_none() {
+            // What is left is no frame: it would have been decided.
             self.room.close(client, &mut self.effects);
             self.apply_effects(now);
             return;
         }
-        let silent_at = connection.silent_at().filter(|_| silence_matters);
-        self.enqueue(client);
-        if let Some(at) = silent_at.filter(|&at| at > now) {
+        let waits_for_silence = connection.is_ended();
+        if !waits_for_silence {
+            self.enqueue(client);
+        }
+        if let Some(at) = silent_at {
             self.set_timer(at, client, Timer::Silence);
         }
     }

@@ -15,7 +15,6 @@ use super::outbox::{Flushed, Outbox};
 use super::timers::Timer;
 use super::turn::Server;
 use crate::limits;
-use crate::protocol::framing::Framing;
 use crate::protocol::{Event, Reply};
 use crate::room::ClientId;
 
@@ -260,15 +259,10 @@ impl<S: Transport> Server<S> {
     fn drained(&mut self, client: ClientId, caught_up: bool, now: Instant) {
         self.account(client, now);
         let Some(connection) = self.connections.get_mut(client.slot as usize) else { return };
-        let lines = matches!(connection.framing(), Framing::Lines | Framing::Raw);
         if let Some(outbox) = connection.outbox()
             && outbox.can_be_dropped(caught_up)
         {
-            match outbox.manners_until(now).filter(|_| !lines) {
-                // It may turn out to speak bursts, and be answered at once.
-                Some(until) => self.set_timer(until, client, Timer::Quiet),
-                None => self.drop_outbox(client),
-            }
+            self.drop_outbox(client);
         }
         let Some(connection) = self.connections.get_mut(client.slot as usize) else { return };
         if connection.phase() != Phase::Closing {
