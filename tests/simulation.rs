@@ -15,6 +15,8 @@
 
 #[path = "simulation/client.rs"]
 mod client;
+#[path = "simulation/directed.rs"]
+mod directed;
 #[path = "simulation/judge.rs"]
 mod judge;
 #[path = "simulation/net.rs"]

@@ -199,6 +199,7 @@ impl World {
             contested,
             sent: 0,
             leaving: Leaving::No,
+            account: None,
             stayed: false,
             frames: 0,
         };
@@ -534,6 +535,7 @@ impl World {
         if inside {
             assert!(!in_use, "two sessions of one account: {}", conn.name);
             assert!(!removed && !gone, "let in although removed or gone");
+            self.conns[id].account = Some(account);
             self.enter(id);
         } else {
             assert!(in_use || removed || gone, "{} was not let in", conn.name);
@@ -689,6 +691,8 @@ impl World {
             let stranger = conn.session.is_none() && conn.exempt && conn.client.is_some();
             let closed = conn.pipe.borrow().closed;
             let named = matches!(self.protocol, Protocol::Accounts | Protocol::Nickname);
+            let removed = conn.account.is_some_and(|account| self.removed.contains(&account));
+            assert!(!removed || closed, "the session of a removed account goes on");
             assert!(!named || !stranger || closed, "never logged in and is here: {conn:?}");
         }
     }
