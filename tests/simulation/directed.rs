@@ -92,3 +92,53 @@ fn a_name_is_free_as_soon_as_its_bearer_has_left() {
     assert_eq!(notices.matches("[name1 - connected to the server!]\n").count(), 3);
     assert_eq!(notices.matches("[name1 - disconnected from the server!]\n").count(), 3);
 }
+
+#[test]
+fn out_of_descriptors_and_full_the_loop_sleeps() {
+    let small = |seed| Some(World::of(Protocol::Accounts, seed));
+    let mut world = (1..1_000)
+        .filter_map(small)
+        .find(|world| world.settings.connections_max < 8 && world.settings.room.per_address > 8)
+        .unwrap();
+    let members: Vec<usize> = (1..world.settings.connections_max)
+        .map(|n| {
+            let id = somebody_exempt(&mut world, n);
+            if n > 1 {
+                log_in(&mut world, id, "\n");
+            }
+            id
+        })
+        .collect();
+    // One has yet to log in, so a newcomer might have its place, were there a descriptor.
+    let open = world.net.borrow().open;
+    world.net.borrow_mut().descriptors = open;
+    world.connect(Kind::Lines);
+    while world.poll() {}
+    let conn = &world.conns[members[0]];
+    let new = format!("[NEW]:login:{}:{}:{}\n", conn.name, conn.user_name, conn.password);
+    let pipe = std::rc::Rc::clone(&conn.pipe);
+    pipe.borrow_mut().to_server.extend(new.into_bytes());
+    pipe.borrow_mut().armed = true;
+    for _ in 0..10 {
+        while world.poll() {}
+        let mut rng = super::rng::Rng::new(1);
+        world.worker.work(&mut rng, false);
+    }
+    assert!(world.conns[members[0]].session.is_some(), "not let in");
+    world.pass(Duration::from_secs(5));
+    for _ in 0..100 {
+        if !world.poll() {
+            return;
+        }
+    }
+    panic!("turns without end");
+}
+
+/// One of the operator's machine; those of others are sent away again.
+fn somebody_exempt(world: &mut World, n: usize) -> usize {
+    let id = world.conns.len();
+    world.always_exempt = true;
+    let found = somebody(world, Kind::Lines, n, true);
+    assert_eq!(found, id, "the first is");
+    found
+}
