@@ -97,6 +97,9 @@ pub const BULK_HOLD_PERIOD: Duration = Duration::from_secs(60);
 /// How long join and leave notices may wait to travel together. N newcomers told to all
 /// are N x N deliveries otherwise.
 pub const NOTICE_HOLD: Duration = Duration::from_millis(10);
+/// A notice that comes this long after the last one does not wait, unless it was one of
+/// several: people come and go slowly, storms do not.
+pub const NOTICE_CALM: Duration = Duration::from_millis(100);
 /// Slices handed to one vectored write.
 pub const WRITE_SLICES_MAX: usize = 64;
 

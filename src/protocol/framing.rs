@@ -328,7 +328,10 @@ fn burst<'a>(
         return (input.len(), Decoded::Fault(FrameError::TooLong), 0);
     }
     if arrival.ended {
-        return (input.len(), text(input), 0);
+        // The beginning of a head that never came is nobody's text.
+        let begun = head.begun_at_end_of(input);
+        let cut = if begun > head.sayable && begun < input.len() { begun } else { 0 };
+        return (input.len(), text(&input[..input.len() - cut]), 0);
     }
     if input.len() < head.bytes.len() && head.bytes.starts_with(input) {
         return match arrival.silent && !arrival.more && input.len() <= head.sayable {

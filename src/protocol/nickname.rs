@@ -36,8 +36,12 @@ pub(super) fn parse(frame: &str, name: Option<&str>) -> Request {
     }
     let own = match clean.strip_prefix(name) {
         Some(rest) if rest.starts_with(':') => true,
-        // `bob Left` must not be able to say `bob Left chat room`.
-        Some(rest) => rest.starts_with(' ') && !NOTICES.iter().any(|n| clean.ends_with(n)),
+        // `bob Left` must not be able to say `bob Left chat room`, nor `ana` to speak as
+        // `ana maria`.
+        Some(rest) => {
+            let is_notice = |notice: &&str| clean.trim_end().ends_with(*notice);
+            rest.starts_with(' ') && !rest.contains(':') && !NOTICES.iter().any(is_notice)
+        }
         None => false,
     };
     Request::Say(if own { clean.into_owned() } else { format!("{name}: {clean}") })

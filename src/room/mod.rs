@@ -16,6 +16,7 @@ mod names;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::time::{Duration, Instant};
 
 use crate::accounts::{AccountId, Job, Verdict};
@@ -119,6 +120,9 @@ struct Guest {
     stage: Stage,
 }
 
+/// An account's number in eight bytes, none included: SQLite counts from one.
+type RowNumber = NonZero<i64>;
+
 #[derive(Debug)]
 enum Stage {
     /// Nobody has this place.
@@ -128,7 +132,7 @@ enum Stage {
     /// Waits for a verdict, or for its turn to get one.
     OnTrial(Box<Trial>),
     /// Is in the room; `None` where connections have no names.
-    InRoom(Option<Speaker>, Option<AccountId>),
+    InRoom(Option<Speaker>, Option<RowNumber>),
     /// Is being closed; nothing further is heard of it.
     Leaving,
 }
@@ -266,8 +270,7 @@ impl Room {
         if self.removed.len() > limits::REMOVED_REMEMBERED {
             self.removed.pop_front();
         }
-        let of_account =
-            |guest: &Guest| matches!(guest.stage, Stage::InRoom(_, Some(id)) if id == account);
+        let of_account = |guest: &Guest| matches!(guest.stage, Stage::InRoom(_, Some(id)) if id.get() == account.0);
         if let Some(slot) = self.guests.iter().position(of_account) {
             let client = ClientId { slot: slot as u32, generation: self.guests[slot].generation };
             self.close(client, out);
@@ -448,6 +451,7 @@ impl Room {
         out: &mut Vec<Effect>,
     ) {
         let name: Box<str> = speaker.name().into();
+        let account = account.and_then(|account| RowNumber::new(account.0));
         self.set_stage(client, Stage::InRoom(Some(speaker), account));
         self.stranger_count -= 1;
         out.push(Effect::Log(client, LogLine::Connected(name.clone().into())));

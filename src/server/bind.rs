@@ -64,7 +64,6 @@ pub fn choose(bind: Option<Bind>) -> Result<IpAddr, BindError> {
     let (input, mut output) = (io::stdin(), io::stdout());
     let asks = input.is_terminal();
     match bind {
-        Some(Bind::Localhost) => Ok(Ipv4Addr::LOCALHOST.into()),
         Some(Bind::Address(address)) => Ok(address),
         Some(Bind::Lan) => match pick(&local_addresses(), &mut output) {
             Some(address) => Ok(address),
@@ -75,7 +74,7 @@ pub fn choose(bind: Option<Bind>) -> Result<IpAddr, BindError> {
             None => Err(BindError::NoLocalAddress),
         },
         None if asks => menu(&mut input.lock(), &mut output, &local_addresses()),
-        None => Ok(Ipv4Addr::LOCALHOST.into()),
+        Some(Bind::Localhost) | None => Ok(Ipv4Addr::LOCALHOST.into()),
     }
 }
 

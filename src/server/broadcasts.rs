@@ -55,7 +55,11 @@ pub struct Broadcasts {
     frozen_lines: Option<Rc<[u8]>>,
     frozen_bursts: Option<Rc<[u8]>>,
     urgency: Urgency,
-    last_flush: Option<Instant>,
+    last_notice: Option<Instant>,
+    /// Notices since the last flush.
+    notices: usize,
+    /// The last flush had several.
+    storm: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +80,9 @@ impl Broadcasts {
             frozen_lines: None,
             frozen_bursts: None,
             urgency: Urgency::Nothing,
-            last_flush: None,
+            last_notice: None,
+            notices: 0,
+            storm: false,
         }
     }
 
@@ -89,15 +95,22 @@ impl Broadcasts {
         if in_bursts {
             self.protocol.encode_for_bursts(event, &mut self.bursts);
         }
-        self.urgency = match self.urgency {
+        let urgency = match self.urgency {
             _ if !event.is_notice() => Urgency::Now,
-            // The first notice after a pause goes at once; a storm waits to be gathered.
-            Urgency::Nothing => match self.last_flush.map(|last| last + limits::NOTICE_HOLD) {
-                Some(until) if until > now => Urgency::Notices(until),
+            // In a calm a notice goes at once; in a storm it waits for others.
+            Urgency::Nothing => match self.last_notice {
+                Some(last) if self.storm || last + limits::NOTICE_CALM > now => {
+                    Urgency::Notices(now + limits::NOTICE_HOLD)
+                }
                 _ => Urgency::Now,
             },
             urgency => urgency,
         };
+        self.urgency = urgency;
+        if event.is_notice() {
+            self.last_notice = Some(now);
+            self.notices += 1;
+        }
         Place { lines: lines..self.lines.len(), bursts: bursts..self.bursts.len() }
     }
 
@@ -146,7 +159,7 @@ impl Broadcasts {
     }
 
     /// Forgets what was flushed; the buffers are used again.
-    pub fn clear(&mut self, now: Instant) {
+    pub fn clear(&mut self) {
         self.lines.clear();
         self.bursts.clear();
         // Somebody may lag behind by a whole turn; that must not pin the memory for good.
@@ -155,6 +168,7 @@ impl Broadcasts {
         self.frozen_lines = None;
         self.frozen_bursts = None;
         self.urgency = Urgency::Nothing;
-        self.last_flush = Some(now);
+        self.storm = self.notices > 1;
+        self.notices = 0;
     }
 }

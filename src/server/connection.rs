@@ -76,13 +76,19 @@ pub struct Connection<S> {
     /// A bulk sender that waits for a recipient.
     pub held: bool,
     peer: Peer,
-    /// How much it has sent of late.
-    pub bulk: BulkMeter,
-    /// How many messages it has sent of late.
-    pub messages: MessageMeter,
+    activity: Option<Box<Activity>>,
     unread: Option<Box<Unread>>,
     outbox: Option<Box<Outbox>>,
     ending: Option<Box<Ending>>,
+}
+
+/// What a client has sent of late. Who only listens has none.
+#[derive(Debug, Default)]
+pub struct Activity {
+    /// Bytes that went to the room.
+    pub bulk: BulkMeter,
+    /// Messages, where they are counted.
+    pub messages: MessageMeter,
 }
 
 /// Bytes that were read and not consumed.
@@ -139,8 +145,7 @@ impl<S: Transport> Connection<S> {
             exempt,
             held: false,
             peer,
-            bulk: BulkMeter::default(),
-            messages: MessageMeter::default(),
+            activity: None,
             unread: None,
             outbox: None,
             ending: None,
@@ -231,6 +236,16 @@ impl<S: Transport> Connection<S> {
     /// Whether the socket takes no more for now.
     pub fn is_blocked(&self) -> bool {
         self.blocked
+    }
+
+    /// What it has sent of late, if anything.
+    pub fn activity(&self) -> Option<&Activity> {
+        self.activity.as_deref()
+    }
+
+    /// The same, to be counted on.
+    pub fn activity_mut(&mut self) -> &mut Activity {
+        self.activity.get_or_insert_default()
     }
 
     /// Whether the limits per address and per client do not apply to it.

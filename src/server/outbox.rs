@@ -92,15 +92,18 @@ impl Outbox {
         self.format == format && self.hears_from.is_some()
     }
 
-    /// Whether the peer is as well off without an outbox: nothing waits, no manners are to
-    /// be kept (`with_manners`: towards one that does not speak lines, as far as is known,
-    /// they are once it was written to), and of the broadcasts at hand it misses all, as
-    /// those without do, or none when they are about to be cleared.
-    pub fn can_be_dropped(&self, about_to_be_cleared: bool, with_manners: bool) -> bool {
+    /// Whether the peer is as well off without an outbox: nothing waits, it hears no bursts,
+    /// and of the broadcasts at hand it misses all, as those without do, or none when they
+    /// are about to be cleared.
+    pub fn can_be_dropped(&self, about_to_be_cleared: bool) -> bool {
         self.segments.is_empty()
             && (about_to_be_cleared || self.hears_from.is_none_or(|from| from == 0))
             && !self.is_member_in(Format::Bursts)
-            && !(with_manners && self.last_write.is_some())
+    }
+
+    /// Until when a message to a burst client would follow the last write closely.
+    pub fn manners_until(&self, now: Instant) -> Option<Instant> {
+        self.quiet_until(limits::BURST_MERGE_WINDOW, now)
     }
 
     /// A member in lines has been sent the broadcasts at hand up to `position`.
@@ -124,10 +127,6 @@ impl Outbox {
     pub fn change_format(&mut self, format: Format, broadcasts: &Broadcasts) {
         if format != self.format {
             self.catch_up(broadcasts);
-            if format == Format::Lines && (self.last_write.is_some() || self.queued_bytes > 0) {
-                // What it was sent so far did not end its line.
-                self.push(b"\n".to_vec(), broadcasts);
-            }
             self.format = format;
             if self.hears_from.is_some() {
                 self.enter(broadcasts);

@@ -57,7 +57,8 @@ impl<S: Transport> Server<S> {
             }
             Phase::Closing | Phase::Finished => return None,
         }
-        if holds && (connection.held || connection.bulk.is_bulk(now)) {
+        let is_bulk = connection.activity().is_some_and(|activity| activity.bulk.is_bulk(now));
+        if holds && (connection.held || is_bulk) {
             if !std::mem::replace(&mut connection.held, true) {
                 self.held.push(client);
             }
@@ -91,7 +92,10 @@ impl<S: Transport> Server<S> {
                 return;
             }
             let counted = !connection.is_exempt() && protocol.counts_messages();
-            let wait = if counted { connection.messages.wait_until(rate, now) } else { None };
+            let wait = connection
+                .activity()
+                .filter(|_| counted)
+                .and_then(|activity| activity.messages.wait_until(rate, now));
             if !listening || spent || wait.is_some() {
                 connection.keep(rest, true, now);
                 match wait {
@@ -118,9 +122,11 @@ impl<S: Transport> Server<S> {
                 return;
             }
             if counted {
-                connection.messages.count(rate, now);
+                connection.activity_mut().messages.count(rate, now);
             }
-            connection.bulk.count(used, now);
+            if self.room.has(client) {
+                connection.activity_mut().bulk.count(used, now);
+            }
             let (origin, framing) = (connection.origin(), connection.framing());
             self.follow_framing(client);
             self.handle(client, Input::Frame(origin, decoded, framing), now);
@@ -153,7 +159,7 @@ impl<S: Transport> Server<S> {
         for client in std::mem::take(&mut self.held) {
             let Some(connection) = self.get(client) else { continue };
             connection.held = false;
-            connection.bulk.remain_bulk(now);
+            connection.activity_mut().bulk.remain_bulk(now);
             self.enqueue(client);
         }
     }

@@ -243,6 +243,8 @@ impl<S: Transport> Server<S> {
 
     /// One turn.
     pub fn turn(&mut self, now: Instant) {
+        // Before anyone recovers or goes: the wait until now was theirs.
+        self.bulk_hold.update(!self.held.is_empty(), now);
         self.look_again(now);
         self.read_ready(now);
         loop {

@@ -179,7 +179,7 @@ impl<S: Transport> Server<S> {
             }
             return;
         }
-        self.dirty.clear();
+        let dirty = std::mem::take(&mut self.dirty);
         self.fan_out(now);
         // Backwards: whoever is done loses its outbox, and the last takes its place.
         for index in (0..self.with_outbox.len()).rev() {
@@ -193,13 +193,19 @@ impl<S: Transport> Server<S> {
             }
             self.flush_one(client, true, now);
         }
+        // Whoever has nothing of its own may still be closing.
+        for client in dirty {
+            if self.get(client).is_some_and(|connection| connection.outbox().is_none()) {
+                self.flush_one(client, true, now);
+            }
+        }
         for &slot in &self.with_outbox {
             let connection = self.connections.get_mut(slot as usize);
             if let Some(outbox) = connection.and_then(|connection| connection.outbox_mut()) {
                 outbox.settle(&mut self.broadcasts);
             }
         }
-        self.broadcasts.clear(now);
+        self.broadcasts.clear();
         self.bound_queues(now);
     }
 
@@ -254,11 +260,15 @@ impl<S: Transport> Server<S> {
     fn drained(&mut self, client: ClientId, caught_up: bool, now: Instant) {
         self.account(client, now);
         let Some(connection) = self.connections.get_mut(client.slot as usize) else { return };
-        let with_manners = !matches!(connection.framing(), Framing::Lines | Framing::Raw);
+        let lines = matches!(connection.framing(), Framing::Lines | Framing::Raw);
         if let Some(outbox) = connection.outbox()
-            && outbox.can_be_dropped(caught_up, with_manners)
+            && outbox.can_be_dropped(caught_up)
         {
-            self.drop_outbox(client);
+            match outbox.manners_until(now).filter(|_| !lines) {
+                // It may turn out to speak bursts, and be answered at once.
+                Some(until) => self.set_timer(until, client, Timer::Quiet),
+                None => self.drop_outbox(client),
+            }
         }
         let Some(connection) = self.connections.get_mut(client.slot as usize) else { return };
         if connection.phase() != Phase::Closing {

@@ -180,7 +180,7 @@ fn run(format: Format, steps: Vec<Step>, script: Vec<u16>) {
                 flush(&mut outbox, &mut model, &broadcasts, &mut script, format, now);
                 if turn {
                     outbox.settle(&mut broadcasts);
-                    broadcasts.clear(now);
+                    broadcasts.clear();
                 }
             }
         }

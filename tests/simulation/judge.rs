@@ -212,19 +212,23 @@ fn recipient(world: &World, conn: &Conn, order: &[&str], events: &[Heard<'_>]) {
     let at_least = if whole { due.len() } else { 0 };
     match conn.kind {
         Kind::Gentle | Kind::Bursts => in_bursts(world.protocol, conn, &pipe.writes, &due, whole),
-        Kind::Mixed if world.protocol == Protocol::Accounts => {
+        Kind::Mixed => {
             // Its line feeds depend on when it moved to lines.
             let flat = pipe.heard.iter().copied().filter(|&byte| byte != b'\n');
             let heard: Vec<u8> = flat.collect();
             let private = heard.windows(7).any(|bytes| bytes == b"[ERROR]");
             let heard = heard.strip_suffix(b"exit_server").unwrap_or(&heard);
-            let due = [&["True"][..], &due].concat().concat();
+            let welcome = match world.protocol {
+                Protocol::Nickname => "NICKWelcome to this chatroom!",
+                _ => "True",
+            };
+            let due = [&[welcome][..], &due].concat().concat();
             let right =
                 if whole { heard == due.as_bytes() } else { due.as_bytes().starts_with(heard) };
             let heard = String::from_utf8_lossy(heard);
             assert!(private || right, "{} heard {heard:?} instead of {due:?}", conn.id);
         }
-        Kind::Lines | Kind::Mixed | Kind::Observer => {
+        Kind::Lines | Kind::Observer => {
             let heard = String::from_utf8_lossy(&pipe.heard).into_owned();
             let heard = room_lines(world.protocol, &heard);
             let right = due.starts_with(&heard) && heard.len() >= at_least;
