@@ -718,6 +718,18 @@ impl World {
 
     /// The operator ends the server: everyone in the room is told, and it ends in time.
     pub fn shut_down(&mut self) {
+        // Somebody speaks at the last moment; how much of it is said is left open.
+        let speaks = |conn: &Conn| conn.kind == Kind::Lines && conn.leaving == Leaving::No;
+        let last = self.live.iter().copied().find(|&id| speaks(&self.conns[id]));
+        if let Some(id) = last {
+            self.numbers += 1;
+            let conn = &mut self.conns[id];
+            conn.expected.push(format!("m{}.last words", self.numbers));
+            conn.unsent.push_back(format!("m{}.last words\n", self.numbers).into_bytes());
+            conn.pipe.borrow_mut().lagged = true;
+            self.deliver(id, usize::MAX);
+            while self.poll() {}
+        }
         for conn in &mut self.conns {
             let inside = conn.client.is_some_and(|client| self.server.is_in_room(client));
             conn.stayed = inside && !conn.pipe.borrow().closed;
