@@ -60,7 +60,7 @@ fn simulate(seed: u64, steps: u64) -> Figures {
     }
     world.settle(200_000);
     world.strangers_are_gone();
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         world.shut_down();
     } else {
         world.everyone_leaves();

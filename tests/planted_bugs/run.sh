@@ -12,6 +12,8 @@ trap 'rm -rf "$work"' EXIT INT TERM
 [ -f "$work/README.md" ] || : > "$work/README.md"
 cp -R "$work/src" "$work/unharmed"
 cd "$work"
+# Older than what may be in a target directory that is used again.
+find src tests -name '*.rs' -exec touch {} +
 export CARGO_TARGET_DIR="${CHINWAG_PLANTED_TARGET:-$work/target}"
 export CHINWAG_SIM_SEEDS="${CHINWAG_SIM_SEEDS:-150}" CHINWAG_SIM_STEPS="${CHINWAG_SIM_STEPS:-3000}"
 export RUST_BACKTRACE=0

@@ -201,8 +201,7 @@ fn may_be_lost(world: &World, conn: &Conn) -> bool {
 fn recipient(world: &World, conn: &Conn, order: &[&str], events: &[Heard<'_>]) {
     let echoes = world.protocol == Protocol::Nickname;
     let own = |event: &Heard<'_>| match event {
-        Heard::Said(name, _) => *name == conn.name && !echoes,
-        Heard::Joined(name) => *name == conn.name && !echoes,
+        Heard::Said(name, _) | Heard::Joined(name) => *name == conn.name && !echoes,
         Heard::Left(_) => false,
     };
     let due: Vec<&str> =

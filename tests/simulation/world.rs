@@ -361,9 +361,8 @@ impl World {
             let waits = conn.session.is_none() && named;
             match conn.kind {
                 _ if conn.sent == 0 => {}
-                Kind::Lines | Kind::Mixed => pipe.gentle = false,
                 Kind::Gentle | Kind::Bursts if waits => return,
-                Kind::Bursts => pipe.gentle = false,
+                Kind::Lines | Kind::Mixed | Kind::Bursts => pipe.gentle = false,
                 Kind::Gentle | Kind::Observer => {}
             }
         }
@@ -502,13 +501,13 @@ impl World {
 
     fn deliver_mail(&mut self, now: Instant) -> bool {
         let mut any = false;
-        while !self.removals.is_empty() && !(self.chaos && self.once_in(2)) {
+        while !self.removals.is_empty() && (!self.chaos || !self.once_in(2)) {
             if let Some(account) = self.removals.pop_front() {
                 self.server.account_removed(account, now);
                 any = true;
             }
         }
-        while !self.worker.verdicts.is_empty() && !(self.chaos && self.once_in(3)) {
+        while !self.worker.verdicts.is_empty() && (!self.chaos || !self.once_in(3)) {
             let (client, verdict) = self.worker.verdicts.remove(0);
             self.worker.outstanding -= 1;
             self.server.verdict(client, verdict, now);
