@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use chinwag::accounts::AccountId;
 use chinwag::protocol::Protocol;
 use chinwag::room::ClientId;
 
@@ -70,6 +71,8 @@ pub struct Conn {
     /// Frames that were sent whole.
     pub sent: usize,
     pub leaving: Leaving,
+    /// Whose session it is.
+    pub account: Option<AccountId>,
     /// It was in the room when the server was shut down.
     pub stayed: bool,
     pub frames: usize,

@@ -107,6 +107,9 @@ fn room(world: &World) {
         match span {
             Some(&(from, to)) => {
                 let to = to.unwrap_or(events.len());
+                let leaves = left(conn) || conn.leaving != Leaving::No;
+                let kept = leaves || may_be_lost(world, conn) || conn.kind == Kind::Mixed;
+                assert!(kept, "{} was thrown out without a reason", conn.id);
                 sender(world, conn, &events[from..to]);
                 recipient(world, conn, &order[from..to], &events[from..to]);
             }
@@ -177,26 +180,28 @@ fn sender(world: &World, conn: &Conn, events: &[Heard<'_>]) {
 /// Whether nothing that `conn` sent may be missing, nor anything it was to hear.
 fn complete(world: &World, conn: &Conn) -> bool {
     let pipe = conn.pipe.borrow();
-    let removed = !world.worker.accounts.contains_key(&conn.user_name)
-        && world.protocol == Protocol::Accounts;
-    let left = conn.stayed || conn.leaving == Leaving::Asked || pipe.ended_at.is_some();
+    let sent = conn.unsent.is_empty() && pipe.to_server.is_empty();
+    left(conn) && sent && !may_be_lost(world, conn)
+}
+
+fn left(conn: &Conn) -> bool {
+    conn.stayed || conn.leaving == Leaving::Asked || conn.pipe.borrow().ended_at.is_some()
+}
+
+/// Whether the server had a reason to end the session of `conn`.
+fn may_be_lost(world: &World, conn: &Conn) -> bool {
+    let pipe = conn.pipe.borrow();
+    let removed = conn.account.is_some_and(|account| world.removed.contains(&account));
     // Pauses alone may fill a small queue.
-    let small =
-        world.settings.queue_hard_bytes < 100_000 || world.settings.queue_total_bytes < 100_000;
-    left && !(small && conn.kind.in_bursts())
-        && !pipe.reset
-        && !pipe.lagged
-        && !removed
-        && conn.unsent.is_empty()
-        && pipe.to_server.is_empty()
+    let small = world.settings.queue_hard_bytes.min(world.settings.queue_total_bytes) < 100_000;
+    pipe.reset || pipe.lagged || removed || (small && conn.kind.in_bursts())
 }
 
 /// What `conn` heard is a slice of the room's order, without what it said itself.
 fn recipient(world: &World, conn: &Conn, order: &[&str], events: &[Heard<'_>]) {
     let echoes = world.protocol == Protocol::Nickname;
     let own = |event: &Heard<'_>| match event {
-        Heard::Said(name, _) => *name == conn.name && !echoes,
-        Heard::Joined(name) => *name == conn.name && !echoes,
+        Heard::Said(name, _) | Heard::Joined(name) => *name == conn.name && !echoes,
         Heard::Left(_) => false,
     };
     let due: Vec<&str> =
