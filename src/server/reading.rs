@@ -163,7 +163,12 @@ impl<S: Transport> Server<S> {
             let Some(connection) = self.get(client) else { continue };
             connection.held = false;
             connection.activity_mut().bulk.remain_bulk(now);
+            // Its silence may have come while it was not read.
+            let silent_at = connection.silent_at();
             self.enqueue(client);
+            if let Some(at) = silent_at {
+                self.set_timer(at, client, Timer::Silence);
+            }
         }
     }
 }
