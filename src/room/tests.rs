@@ -2,8 +2,11 @@
 
 use std::net::Ipv4Addr;
 
+use std::time::Duration;
+
 use super::*;
 use crate::accounts::SignUpRefusal;
+use crate::accounts::Verdict;
 
 const HERE: Origin = Origin { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), exempt: false };
 const EXEMPT: Origin = Origin { exempt: true, ..HERE };
