@@ -56,8 +56,8 @@ pub struct ServeOptions {
     /// [default: chinwag/accounts.db in your data directory].
     #[arg(long, env = "CHINWAG_DATA", value_name = "PATH|:memory:")]
     pub data: Option<PathBuf>,
-    /// End when the last client leaves (relay).
-    #[arg(long, env = "CHINWAG_EXIT_WHEN_EMPTY")]
+    /// End when the last client leaves.
+    #[arg(long, env = "CHINWAG_EXIT_WHEN_EMPTY", value_parser = clap::builder::BoolishValueParser::new())]
     pub exit_when_empty: bool,
     /// Longest frame, in bytes.
     #[arg(long, env = "CHINWAG_MAX_FRAME", value_name = "BYTES", default_value_t = limits::FRAME_BYTES_MAX, value_parser = frame_bytes)]

@@ -58,9 +58,11 @@ pub const PASSWORD_CHARS_MAX: usize = 128;
 pub const READ_BYTES_MAX: usize = 64 * 1024;
 /// Most frames decided for one client in one turn.
 pub const READ_FRAMES_MAX: usize = 256;
-/// Most bytes of input, all clients together, that one turn lets into the room. Whoever
+/// Most bytes that one turn lets the room say, but for the frame that exceeds it. Whoever
 /// was not read comes first in the next turn.
 pub const TURN_BYTES_MAX: usize = 128 * 1024;
+/// What a message is dressed with at the most: a name of four bytes a character, and signs.
+pub const FRAME_DRESS_BYTES: usize = 4 * NAME_CHARS_MAX + 64;
 /// Connections accepted in one turn.
 pub const ACCEPT_BATCH: usize = 64;
 /// Length of the listener's queue in the kernel (which caps it at its own
@@ -100,6 +102,8 @@ pub const NOTICE_HOLD: Duration = Duration::from_millis(10);
 /// A notice that comes this long after the last one does not wait, unless it was one of
 /// several: people come and go slowly, storms do not.
 pub const NOTICE_CALM: Duration = Duration::from_millis(100);
+/// Replies to one peer are gathered in segments of up to so many bytes.
+pub const OWN_SEGMENT_BYTES: usize = 4_096;
 /// Slices handed to one vectored write.
 pub const WRITE_SLICES_MAX: usize = 64;
 
@@ -117,7 +121,8 @@ pub const LINGER_WAIT: Duration = Duration::from_secs(1);
 pub const LINGER_BYTES_MAX: usize = 64 * 1024;
 /// Idle time before TCP asks whether the peer is alive.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-/// Time between TCP's questions.
+/// Time between TCP's questions. On Linux `UNACKNOWLEDGED_WAIT` counts for them as well, and
+/// ends the connection at the first one after it.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Unanswered questions after which the peer is dead.
 pub const KEEPALIVE_PROBES: u32 = 4;
@@ -221,9 +226,11 @@ pub const SAID_LINE_BYTES_MAX: usize = FRAME_BYTES_MAX_CEILING;
 pub const PASSWORD_FILE_BYTES_MAX: usize = 4_096;
 
 const _: () = {
-    // A healthy client is at most at its soft limit when a turn begins; one turn's room
-    // input, framed with the longest name on the shortest message, must not overrun it.
-    assert!(QUEUE_SOFT_BYTES + TURN_BYTES_MAX < QUEUE_HARD_BYTES);
+    // A healthy client is at most at its soft limit when a turn begins; what one turn says,
+    // the frame that fills it included, must not take it to the hard one.
+    assert!(
+        QUEUE_SOFT_BYTES + TURN_BYTES_MAX + FRAME_BYTES_MAX + FRAME_DRESS_BYTES < QUEUE_HARD_BYTES
+    );
     assert!(QUEUE_HARD_BYTES < QUEUE_TOTAL_BYTES);
     assert!(READ_BYTES_MAX <= TURN_BYTES_MAX);
     assert!(FRAME_BYTES_MAX_FLOOR <= FRAME_BYTES_MAX && FRAME_BYTES_MAX <= FRAME_BYTES_MAX_CEILING);

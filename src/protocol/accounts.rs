@@ -97,9 +97,6 @@ fn parse_before_log_in(frame: &str, framing: Framing) -> Request {
     if starts_as(frame, NEW) {
         return Request::Refuse(Refusal::MalformedNew);
     }
-    if frame.trim() == EXIT {
-        return Request::Leave;
-    }
     Request::Refuse(Refusal::NotLoggedIn)
 }
 
@@ -152,10 +149,10 @@ fn parse_after_log_in(frame: &str, head: &[u8]) -> Request {
 }
 
 fn say(message: &str) -> Request {
-    if message.trim() == EXIT {
+    let clean = text::clean(message);
+    if clean.trim() == EXIT {
         return Request::Leave;
     }
-    let clean = text::clean(message);
     if [message, &clean].into_iter().any(|text| starts_as(text, NEW) || starts_as(text, ACTIVE)) {
         return Request::Refuse(Refusal::HoldsCredentials);
     }

@@ -36,15 +36,24 @@ pub(super) fn parse(frame: &str, name: Option<&str>) -> Request {
     }
     let own = match clean.strip_prefix(name) {
         Some(rest) if rest.starts_with(':') => true,
-        // `bob Left` must not be able to say `bob Left chat room`, nor `ana` to speak as
-        // `ana maria`.
-        Some(rest) => {
-            let is_notice = |notice: &&str| clean.trim_end().ends_with(*notice);
-            rest.starts_with(' ') && !rest.contains(':') && !NOTICES.iter().any(is_notice)
-        }
+        Some(rest) => rest.starts_with(' ') && !could_mislead(&clean, rest),
         None => false,
     };
     Request::Say(if own { clean.into_owned() } else { format!("{name}: {clean}") })
+}
+
+/// Whether `text`, a nickname and a `rest` that begins with a space, reads like something
+/// else: `bob Left` must not be able to say `bob Left chat room`, nor `ana` to speak as
+/// `ana maria`, nor anybody to say a word of the server's. What is not seen, and what looks
+/// alike, makes no difference.
+fn could_mislead(text: &str, rest: &str) -> bool {
+    let look = |text: &str| text::look(text).trim().to_owned();
+    let (whole, rest) = (look(text), look(rest));
+    let welcome = String::from_utf8_lossy(WELCOME);
+    rest.is_empty()
+        || rest.contains(':')
+        || whole == look(&welcome)
+        || NOTICES.iter().any(|notice| whole.ends_with(&look(notice)))
 }
 
 fn take_name(frame: &str) -> Request {

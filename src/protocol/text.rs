@@ -193,12 +193,19 @@ pub struct NameKeys {
 impl NameKeys {
     /// The keys of `name`.
     pub fn of(name: &str) -> Self {
-        let fold = |chars: &str| chars.chars().default_case_fold().collect::<String>();
-        Self {
-            folded: fold(name),
-            skeleton: fold(&unicode_security::skeleton(name).collect::<String>()),
-        }
+        Self { folded: fold(name.chars()), skeleton: fold(unicode_security::skeleton(name)) }
     }
+}
+
+fn fold(text: impl Iterator<Item = char>) -> String {
+    text.default_case_fold().collect()
+}
+
+/// What `text` looks like: two texts that look alike give the same, invisible characters
+/// and letter case aside.
+pub(super) fn look(text: &str) -> String {
+    let visible: String = text.chars().filter(|&c| !is_invisible(c)).collect();
+    fold(unicode_security::skeleton(&visible))
 }
 
 #[cfg(test)]

@@ -68,6 +68,8 @@ impl Room {
             Step::Penalty(until, job)
         } else if self.jobs >= limits::ACCOUNT_JOBS_MAX {
             self.queue.push_back(client);
+            self.queued += 1;
+            self.sweep_queue();
             Step::Queued(job)
         } else {
             self.attempts.count(attempt, now);
@@ -85,7 +87,10 @@ impl Room {
         while self.jobs < limits::ACCOUNT_JOBS_MAX
             && let Some(client) = self.queue.pop_front()
         {
-            self.begin_trial(client, now, out);
+            if self.trial(client).is_some_and(|trial| matches!(trial.step, Step::Queued(_))) {
+                self.queued -= 1;
+                self.begin_trial(client, now, out);
+            }
         }
     }
 
@@ -95,9 +100,19 @@ impl Room {
             Step::Penalty(until, _) => {
                 self.penalties.remove(&(*until, client));
             }
-            // Still queued: skipped when its turn comes. Submitted: the verdict finds
-            // nobody, and stays counted, or cutting the line would make guessing free.
-            Step::Queued(_) | Step::Submitted => {}
+            // Skipped when its turn comes.
+            Step::Queued(_) => self.queued -= 1,
+            // The verdict finds nobody, and stays counted, or cutting the line would make
+            // guessing free.
+            Step::Submitted => {}
+        }
+    }
+
+    fn sweep_queue(&mut self) {
+        if self.queue.len() > 2 * self.queued + limits::ACCOUNT_JOBS_MAX {
+            let mut queue = std::mem::take(&mut self.queue);
+            queue.retain(|&client| self.trial(client).is_some());
+            self.queue = queue;
         }
     }
 

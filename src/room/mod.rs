@@ -73,8 +73,11 @@ pub struct Room {
     attempts: Attempts,
     /// Jobs under way; never more than `limits::ACCOUNT_JOBS_MAX`.
     jobs: usize,
-    /// Who waits for a job to end, first come first served.
+    /// Who waits for a job to end, first come first served. Entries of those who have left
+    /// are skipped, and swept when they are the most.
     queue: VecDeque<ClientId>,
+    /// How many of them wait.
+    queued: usize,
     /// Who waits because its address has tried too often, and until when.
     penalties: BTreeSet<(Instant, ClientId)>,
     /// The latest removed accounts, so that a verdict under way revives none.
@@ -97,6 +100,7 @@ impl Room {
             attempts: Attempts::default(),
             jobs: 0,
             queue: VecDeque::new(),
+            queued: 0,
             penalties: BTreeSet::new(),
             removed: VecDeque::new(),
             shutting_down: false,
@@ -138,6 +142,12 @@ impl Room {
     /// Whether `client` is in the room.
     pub fn has(&self, client: ClientId) -> bool {
         matches!(self.guest(client), Some(Guest { stage: Stage::InRoom(..), .. }))
+    }
+
+    /// Whether `origin` may have a further connection.
+    pub fn admits_address(&self, origin: Origin) -> bool {
+        let count = || self.per_address.get(&origin.address).copied().unwrap_or_default();
+        origin.exempt || count() < self.limits.per_address
     }
 
     /// Who has been connected longest without logging in.
@@ -239,14 +249,14 @@ impl Room {
         self.guests[slot] = Guest { generation: client.generation, framing, stage: Stage::New };
         self.guest_count += 1;
         self.stranger_count += 1;
+        let admitted = self.admits_address(origin);
         if !origin.exempt {
-            let count = self.per_address.entry(origin.address).or_default();
-            *count += 1;
-            if *count > self.limits.per_address {
-                self.leave(client, out);
-                out.push(Effect::Drop(client));
-                return;
-            }
+            *self.per_address.entry(origin.address).or_default() += 1;
+        }
+        if !admitted {
+            self.leave(client, out);
+            out.push(Effect::Drop(client));
+            return;
         }
         if self.shutting_down {
             self.close(client, out);

@@ -318,3 +318,38 @@ fn shutting_down_tells_who_is_in_the_room_and_closes_everyone() {
     );
     assert_eq!(play.say(lior, "anyone?"), [], "nothing further is heard");
 }
+
+#[test]
+fn what_waits_for_a_job_is_forgotten_when_it_leaves() {
+    let mut play = Play::new(Protocol::Accounts);
+    for slot in 0..limits::ACCOUNT_JOBS_MAX as u32 {
+        let client = play.connect(slot);
+        play.say(client, &format!("[NEW]:login:n{slot}:user{slot}:secret"));
+    }
+    for generation in 0..1_000 {
+        let client = ClientId { slot: 1_000, generation };
+        play.tell(client, Input::Connected(EXEMPT));
+        play.say(client, "[NEW]:login:lior:lioruser:secret");
+        play.tell(client, Input::Ended(EXEMPT));
+    }
+    assert!(play.room.queue.len() <= limits::ACCOUNT_JOBS_MAX + 1);
+    assert_eq!(play.room.queued, 0);
+}
+
+#[test]
+fn what_looks_like_a_notice_is_one() {
+    let mut play = Play::new(Protocol::Nickname);
+    for (slot, name, frame) in [
+        (0, "bob Left", "bob Left chat room\u{200b}"),
+        (1, "ana", "ana maria\u{a789} hi"),
+        (2, "Welcome", "Welcome to this chatroom!"),
+        (3, "exit_server", "exit_server "),
+    ] {
+        let client = play.connect(slot);
+        play.say(client, name);
+        let effects = play.say(client, frame);
+        let heard = matches!(&effects[..], [Effect::Broadcast { event: Event::Said { text, .. }, .. }]
+            if text.starts_with(&format!("{name}: ")));
+        assert!(heard, "{effects:?}");
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Knows the words. Knows no rule: those are the room's.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::accounts::{Job, Verdict};
@@ -26,6 +26,17 @@ pub struct Origin {
     pub address: IpAddr,
     /// The limits per address do not apply to it.
     pub exempt: bool,
+}
+
+impl Origin {
+    /// Of a peer at `address`.
+    pub fn of(address: IpAddr, exempt: bool) -> Self {
+        let address = match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            address => address,
+        };
+        Self { address, exempt }
+    }
 }
 
 /// What the room is told.

@@ -77,7 +77,12 @@ impl Accepting {
                 Ok((socket, peer)) => {
                     self.retry = None;
                     self.wait = limits::ACCEPT_RETRY_FIRST;
-                    if server.is_full() {
+                    if server.refuses(peer) {
+                        // It must not cost others their place.
+                        continue;
+                    }
+                    let full = server.is_full();
+                    if full {
                         server.make_room(now);
                     }
                     let client = server.accept(socket, peer, now);
@@ -85,6 +90,10 @@ impl Accepting {
                         server.socket(client).map_or(Ok(()), |socket| register(socket, client));
                     if let Err(error) = registered {
                         server.lose(client, &format!("the poll did not take it: {error}"), now);
+                    }
+                    if full {
+                        // The place it took is free only after the turn.
+                        return;
                     }
                 }
                 Err(error) => match error.kind() {

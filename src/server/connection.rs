@@ -7,8 +7,10 @@
 //! An idle connection is small: what only a busy one needs is boxed and freed again.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Instant;
+
+use zeroize::Zeroizing;
 
 use super::broadcasts::{Broadcasts, Format};
 use super::outbox::{Flushed, Outbox};
@@ -24,6 +26,9 @@ pub trait Transport: Read + Write {
     /// # Errors
     /// What the socket says.
     fn shut_down_write(&self) -> io::Result<()>;
+
+    /// Whether the connection has failed, a reset included.
+    fn has_failed(&self) -> bool;
 }
 
 /// How a read ended.
@@ -59,7 +64,7 @@ pub struct Connection<S> {
     phase: Phase,
     /// There may be something to read.
     readable: bool,
-    /// A read of fewer bytes than asked for does not mean that all was read.
+    /// The poll has told of an end or a failure: reads must find it, however short they are.
     hung_up: bool,
     /// The peer has finished sending.
     ended: bool,
@@ -91,10 +96,10 @@ pub struct Activity {
     pub messages: MessageMeter,
 }
 
-/// Bytes that were read and not consumed.
+/// Bytes that were read and not consumed. They may hold a password.
 #[derive(Debug)]
 struct Unread {
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     /// How many of them, from the start, are known to hold no line feed.
     scanned: usize,
     arrived_at: Instant,
@@ -167,11 +172,7 @@ impl<S: Transport> Connection<S> {
 
     /// What the limits per address count it under.
     pub fn origin(&self) -> Origin {
-        let address = match &self.peer {
-            Peer::V4(peer) => (*peer.ip()).into(),
-            Peer::V6(peer) => Ipv6Addr::from_bits(peer.ip().to_bits() >> 64 << 64).into(),
-        };
-        Origin { address, exempt: self.exempt }
+        Origin::of(self.peer().ip(), self.exempt)
     }
 
     /// How its bytes are cut into frames.
@@ -226,6 +227,11 @@ impl<S: Transport> Connection<S> {
     /// Whether the poll said that the peer is gone.
     pub fn is_hung_up(&self) -> bool {
         self.hung_up
+    }
+
+    /// Whether the connection has failed.
+    pub fn has_failed(&self) -> bool {
+        self.socket.has_failed()
     }
 
     /// Whether the peer has finished sending.
@@ -330,13 +336,11 @@ impl<S: Transport> Connection<S> {
         let scanned = if undecoded { 0 } else { rest.len() };
         match &mut self.unread {
             Some(unread) => {
-                unread.bytes.clear();
-                unread.bytes.extend_from_slice(rest);
-                unread.bytes.shrink_to(2 * rest.len().max(64));
+                unread.bytes = Zeroizing::new(rest.to_vec());
                 unread.scanned = scanned;
             }
             None => {
-                let bytes = rest.to_vec();
+                let bytes = Zeroizing::new(rest.to_vec());
                 self.unread = Some(Box::new(Unread { bytes, scanned, arrived_at: now }));
             }
         }

@@ -21,6 +21,9 @@ use crate::room::ClientId;
 const LISTENER: Token = Token(usize::MAX);
 const MAILBOX: Token = Token(usize::MAX - 1);
 
+// Half a token must hold as many generations as there will be connections.
+const _: () = assert!(usize::BITS >= 64, "chinwag needs a 64-bit system");
+
 /// A token is a slot and a generation: half the bits each, so that an event meant for a
 /// closed connection finds nobody.
 fn token(client: ClientId) -> Token {
@@ -35,6 +38,10 @@ fn client(token: Token) -> ClientId {
 impl Transport for TcpStream {
     fn shut_down_write(&self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
+    }
+
+    fn has_failed(&self) -> bool {
+        !matches!(self.take_error(), Ok(None))
     }
 }
 

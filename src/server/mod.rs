@@ -46,8 +46,13 @@ pub enum ServeError {
     Accounts(OpenError),
     /// The system refuses something else.
     System(&'static str, io::Error),
-    /// Options that contradict each other.
-    Options(&'static str),
+    /// `--queue-hard` is too near to `--queue-soft`: one turn may add so many bytes.
+    Queues {
+        /// Those bytes.
+        turn: usize,
+    },
+    /// `--queue-total` is less than one client may have.
+    QueueTotal,
 }
 
 impl fmt::Display for ServeError {
@@ -56,7 +61,10 @@ impl fmt::Display for ServeError {
             Self::Bind(error) => error.fmt(f),
             Self::Accounts(error) => error.fmt(f),
             Self::System(what, error) => write!(f, "cannot {what}: {error}"),
-            Self::Options(what) => f.write_str(what),
+            Self::Queues { turn } => {
+                write!(f, "--queue-hard must exceed --queue-soft by more than {turn} bytes")
+            }
+            Self::QueueTotal => f.write_str("--queue-total must exceed --queue-hard"),
         }
     }
 }
@@ -110,14 +118,13 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
 }
 
 fn check(options: &ServeOptions) -> Result<(), ServeError> {
-    if options.queue_soft.saturating_add(limits::TURN_BYTES_MAX) >= options.queue_hard {
-        // One turn may add so much to the queue of a healthy client.
-        return Err(ServeError::Options(
-            "--queue-hard must exceed --queue-soft by more than 131072 bytes",
-        ));
+    // One turn may add so much to the queue of a healthy client.
+    let turn = limits::TURN_BYTES_MAX + options.max_frame + limits::FRAME_DRESS_BYTES;
+    if options.queue_soft.saturating_add(turn) >= options.queue_hard {
+        return Err(ServeError::Queues { turn });
     }
     if options.queue_hard >= options.queue_total {
-        return Err(ServeError::Options("--queue-total must exceed --queue-hard"));
+        return Err(ServeError::QueueTotal);
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::limits;
 #[derive(Debug)]
 enum Segment {
     /// Bytes for this peer alone, from a position on.
-    Own(Box<[u8]>, usize),
+    Own(Vec<u8>, usize),
     /// Part of broadcasts that were flushed to others before.
     Shared(Rc<[u8]>, Range<usize>),
     /// Part of the broadcasts at hand.
@@ -38,10 +38,15 @@ pub enum Flushed {
     Quiet(Instant),
 }
 
+/// A queue keeps a shared buffer alive only for at least one byte in so many.
+const SHARE_MIN: usize = 4;
+
 /// The queue of one peer.
 #[derive(Debug)]
 pub struct Outbox {
     segments: VecDeque<Segment>,
+    /// How many of them, at the end but for some of the peer's own, are `Current`.
+    current_segments: usize,
     /// Bytes in `segments`.
     queued_bytes: usize,
     /// Of them, those that the server counts among its own.
@@ -65,6 +70,7 @@ impl Outbox {
     pub fn of_stranger(format: Format) -> Self {
         Self {
             segments: VecDeque::new(),
+            current_segments: 0,
             queued_bytes: 0,
             accounted_bytes: 0,
             format,
@@ -122,6 +128,10 @@ impl Outbox {
     pub fn change_format(&mut self, format: Format, broadcasts: &Broadcasts) {
         if format != self.format {
             self.catch_up(broadcasts);
+            if self.format == Format::Bursts && self.queued_bytes > 0 {
+                // What still waits is unterminated, and a line would run on from it.
+                self.push(b"\n".to_vec(), broadcasts);
+            }
             self.format = format;
             if self.hears_from.is_some() {
                 self.enter(broadcasts);
@@ -133,10 +143,17 @@ impl Outbox {
     pub fn push(&mut self, bytes: Vec<u8>, broadcasts: &Broadcasts) {
         self.catch_up(broadcasts);
         self.queued_bytes += bytes.len();
-        self.segments.push_back(Segment::Own(bytes.into_boxed_slice(), 0));
+        match self.segments.back_mut() {
+            // Many small replies to one that does not read must not cost many times their
+            // size.
+            Some(Segment::Own(last, _)) if last.len() < limits::OWN_SEGMENT_BYTES => {
+                last.extend_from_slice(&bytes);
+            }
+            _ => self.segments.push_back(Segment::Own(bytes, 0)),
+        }
     }
 
-    /// Queues silence. Only burst clients keep it.
+    /// Queues silence, for burst clients.
     pub fn push_quiet(&mut self, quiet: Duration, broadcasts: &Broadcasts) {
         self.catch_up(broadcasts);
         self.segments.push_back(Segment::Quiet(quiet));
@@ -161,6 +178,7 @@ impl Outbox {
     fn push_current(&mut self, range: Range<usize>) {
         if !range.is_empty() {
             self.queued_bytes += range.len();
+            self.current_segments += 1;
             self.segments.push_back(Segment::Current(self.format, range));
         }
     }
@@ -168,9 +186,19 @@ impl Outbox {
     /// Makes what is left independent of the broadcasts at hand, which are about to be
     /// cleared.
     pub fn settle(&mut self, broadcasts: &mut Broadcasts) {
-        for segment in &mut self.segments {
+        // What was settled before lies in front of them.
+        for segment in self.segments.iter_mut().rev() {
+            if self.current_segments == 0 {
+                break;
+            }
             if let Segment::Current(format, range) = segment {
-                *segment = Segment::Shared(broadcasts.frozen(*format), range.clone());
+                self.current_segments -= 1;
+                *segment = if range.len() * SHARE_MIN < broadcasts.bytes(*format).len() {
+                    // A few bytes must not keep the whole buffer alive.
+                    Segment::Own(broadcasts.bytes(*format)[range.clone()].to_vec(), 0)
+                } else {
+                    Segment::Shared(broadcasts.frozen(*format), range.clone())
+                };
             }
         }
         if self.hears_from.is_some() {
@@ -289,8 +317,10 @@ impl Outbox {
                 }
                 Segment::Quiet(_) => return,
             };
-            if left == 0 {
-                self.segments.pop_front();
+            if left == 0
+                && let Some(Segment::Current(..)) = self.segments.pop_front()
+            {
+                self.current_segments -= 1;
             }
         }
     }

@@ -82,6 +82,8 @@ pub struct BulkHold {
     /// Recipients over their soft limit.
     over_soft: usize,
     updated_at: Option<Instant>,
+    /// Whether bulk senders are to wait, as of the last update.
+    holds: bool,
 }
 
 #[derive(Debug)]
@@ -109,8 +111,9 @@ impl BulkHold {
 
     /// Brings the times up to `now`; `holding`: bulk senders were waiting since the last.
     pub fn update(&mut self, holding: bool, now: Instant) {
-        let Some(updated_at) = self.updated_at.replace(now) else { return };
+        let updated_at = self.updated_at.replace(now).unwrap_or(now);
         if self.addresses.is_empty() {
+            self.holds = false;
             return;
         }
         self.addresses.retain(|_, hold| {
@@ -123,12 +126,13 @@ impl BulkHold {
             }
             hold.recipients > 0 || !hold.spent.is_zero()
         });
+        let holds = |hold: &Hold| hold.recipients > 0 && hold.spent < limits::BULK_HOLD;
+        self.holds = self.over_soft > 0 && self.addresses.values().any(holds);
     }
 
-    /// Whether bulk senders are to wait.
+    /// Whether bulk senders are to wait, as of the last update.
     pub fn holds(&self) -> bool {
-        self.over_soft > 0
-            && self.addresses.values().any(|h| h.recipients > 0 && h.spent < limits::BULK_HOLD)
+        self.holds
     }
 
     /// When the last address that holds them has had its time.
@@ -175,6 +179,7 @@ mod tests {
         let (mut hold, now) = (BulkHold::default(), Instant::now());
         hold.update(false, now);
         hold.over_soft(HERE, now);
+        hold.update(false, now);
         assert!(hold.holds());
         assert_eq!(hold.deadline(now), Some(now + limits::BULK_HOLD));
         hold.update(false, now + limits::BULK_HOLD);
@@ -184,6 +189,7 @@ mod tests {
         assert!(!hold.holds(), "its time is spent");
         hold.recovered(HERE);
         hold.over_soft(HERE, spent);
+        hold.update(true, spent);
         assert!(!hold.holds(), "nor by starting anew");
         hold.update(false, now + limits::BULK_HOLD_PERIOD);
         assert!(hold.holds(), "another period");

@@ -6,6 +6,8 @@
 
 use std::time::Instant;
 
+use zeroize::Zeroize as _;
+
 use super::connection::{Filled, Phase, Transport};
 use super::timers::Timer;
 use super::turn::Server;
@@ -33,6 +35,9 @@ impl<S: Transport> Server<S> {
         let mut scratch = std::mem::take(&mut self.scratch);
         if let Some(length) = self.fill(client, &mut scratch, now) {
             self.decode(client, &scratch[..length], now);
+            if self.settings.protocol.has_accounts() {
+                scratch[..length].zeroize();
+            }
         }
         self.scratch = scratch;
     }
@@ -57,6 +62,11 @@ impl<S: Transport> Server<S> {
             }
             Phase::Closing | Phase::Finished => return None,
         }
+        // A reset discards what was pending, however long that would have to wait.
+        if connection.is_hung_up() && connection.has_failed() {
+            self.lose(client, "the connection was lost", now);
+            return None;
+        }
         let is_bulk = connection.activity().is_some_and(|activity| activity.bulk.is_bulk(now));
         if holds && (connection.held || is_bulk) {
             if !std::mem::replace(&mut connection.held, true) {
@@ -73,7 +83,10 @@ impl<S: Transport> Server<S> {
         match filled {
             Filled::Lost => self.lose(client, "the connection was lost", now),
             Filled::Ready if listening => return Some(length),
-            Filled::Ready => connection.keep(&scratch[..length], true, now),
+            Filled::Ready => {
+                connection.keep(&scratch[..length], true, now);
+                scratch[..length].zeroize();
+            }
         }
         None
     }

@@ -23,7 +23,7 @@ use super::settings::Settings;
 use super::timers::{Timer, Timers};
 use crate::accounts::{AccountId, Job, Verdict};
 use crate::limits;
-use crate::room::{ClientId, Effect, Input, LogLine, Room};
+use crate::room::{ClientId, Effect, Input, LogLine, Origin, Room};
 
 /// What a server holds at the moment, for whoever watches that it returns to nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -169,6 +169,12 @@ impl<S: Transport> Server<S> {
             hold,
         ];
         others.into_iter().flatten().min()
+    }
+
+    /// Whether `peer` has as many connections as one address may have.
+    pub fn refuses(&self, peer: SocketAddr) -> bool {
+        let exempt = self.settings.exempt.contains(peer.ip());
+        !self.room.admits_address(Origin::of(peer.ip(), exempt))
     }
 
     /// Takes in a connection that was just accepted, to be read in the turn at hand.

@@ -176,6 +176,7 @@ impl<S: Transport> Server<S> {
             for client in std::mem::take(&mut self.dirty) {
                 self.flush_one(client, false, now);
             }
+            self.bound_queues(now);
             return;
         }
         let dirty = std::mem::take(&mut self.dirty);

@@ -212,6 +212,10 @@ impl Transport for Socket {
         pipe.write_shut = true;
         Ok(())
     }
+
+    fn has_failed(&self) -> bool {
+        self.pipe.borrow().reset
+    }
 }
 
 impl Drop for Socket {

@@ -64,6 +64,10 @@ impl Transport for Socket {
     fn shut_down_write(&self) -> io::Result<()> {
         Ok(())
     }
+
+    fn has_failed(&self) -> bool {
+        false
+    }
 }
 
 fn settings(protocol: Protocol) -> Settings {
