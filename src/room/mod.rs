@@ -13,6 +13,7 @@
 mod attempts;
 mod log_ins;
 mod names;
+mod strangers;
 mod vocabulary;
 
 pub use vocabulary::{ClientId, Effect, Input, LogLine, Origin, RoomLimits};
@@ -150,12 +151,6 @@ impl Room {
         origin.exempt || count() < self.limits.per_address
     }
 
-    /// Who has been connected longest without logging in.
-    pub fn oldest_stranger(&mut self) -> Option<ClientId> {
-        self.skip_acquainted();
-        self.strangers.front().map(|&(_, client)| client)
-    }
-
     /// When [`Room::tick`] has something to do.
     pub fn deadline(&mut self) -> Option<Instant> {
         self.skip_acquainted();
@@ -172,25 +167,7 @@ impl Room {
             self.penalties.pop_first();
             self.begin_trial(client, now, out);
         }
-        loop {
-            self.skip_acquainted();
-            let Some(&(since, client)) = self.strangers.front() else { break };
-            if since + self.limits.log_in_wait > now {
-                break;
-            }
-            self.strangers.pop_front();
-            let Some(guest) = self.guest_mut(client) else { continue };
-            if let Stage::OnTrial(_) = guest.stage {
-                // The wait for the hash does not count.
-                self.strangers.push_back((now, client));
-                continue;
-            }
-            if guest.framing == Framing::Lines {
-                let seconds = self.limits.log_in_wait.as_secs();
-                out.push(Effect::Reply(client, Reply::Error(Refusal::LogInTimeout(seconds))));
-            }
-            self.close(client, out);
-        }
+        self.close_late_strangers(now, out);
     }
 
     /// An account is gone: its session ends, now or when its verdict arrives.
@@ -433,26 +410,6 @@ impl Room {
             }
             Stage::Leaving | Stage::Vacant => {}
         }
-    }
-
-    /// Drops those from the front of the strangers who have logged in or gone since, and
-    /// sweeps them all when they are the most.
-    fn skip_acquainted(&mut self) {
-        while let Some(&(_, client)) = self.strangers.front()
-            && !self.is_stranger(client)
-        {
-            self.strangers.pop_front();
-        }
-        if self.strangers.len() > 2 * self.stranger_count + 64 {
-            let mut strangers = std::mem::take(&mut self.strangers);
-            strangers.retain(|&(_, client)| self.is_stranger(client));
-            strangers.shrink_to_fit();
-            self.strangers = strangers;
-        }
-    }
-
-    fn is_stranger(&self, client: ClientId) -> bool {
-        matches!(self.guest(client), Some(Guest { stage: Stage::New | Stage::OnTrial(_), .. }))
     }
 
     fn guest(&self, client: ClientId) -> Option<&Guest> {

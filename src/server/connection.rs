@@ -7,7 +7,7 @@
 //! An idle connection is small: what only a busy one needs is boxed and freed again.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use zeroize::Zeroizing;
@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::broadcasts::{Broadcasts, Format};
 use super::outbox::{Flushed, Outbox};
 use super::pacing::{BulkMeter, MessageMeter};
+use super::peer::Peer;
 use crate::limits;
 use crate::protocol::framing::{Arrival, Completeness, Decoded, Decoder, Framing, OwnHead};
 use crate::room::{ClientId, Origin};
@@ -112,13 +113,6 @@ struct Ending {
     discarded_bytes: usize,
 }
 
-/// A peer's address in half the size of `SocketAddr`: most are IPv4.
-#[derive(Debug)]
-enum Peer {
-    V4(SocketAddrV4),
-    V6(Box<SocketAddrV6>),
-}
-
 impl<S: Transport> Connection<S> {
     /// A connection that was just accepted.
     pub fn new(
@@ -128,11 +122,6 @@ impl<S: Transport> Connection<S> {
         exempt: bool,
         framing: Framing,
     ) -> Self {
-        let peer = match (peer.ip().to_canonical(), peer) {
-            (std::net::IpAddr::V4(ip), _) => Peer::V4(SocketAddrV4::new(ip, peer.port())),
-            (_, SocketAddr::V6(peer)) => Peer::V6(Box::new(peer)),
-            (_, SocketAddr::V4(peer)) => Peer::V4(peer),
-        };
         Self {
             socket,
             generation,
@@ -149,7 +138,7 @@ impl<S: Transport> Connection<S> {
             timers: 0,
             exempt,
             held: false,
-            peer,
+            peer: Peer::new(peer),
             activity: None,
             unread: None,
             outbox: None,
@@ -164,10 +153,7 @@ impl<S: Transport> Connection<S> {
 
     /// The peer's address.
     pub fn peer(&self) -> SocketAddr {
-        match &self.peer {
-            Peer::V4(peer) => (*peer).into(),
-            Peer::V6(peer) => (**peer).into(),
-        }
+        self.peer.address()
     }
 
     /// What the limits per address count it under.

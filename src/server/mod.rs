@@ -17,6 +17,7 @@ pub mod journal;
 pub mod mailbox;
 pub mod outbox;
 pub mod pacing;
+pub mod peer;
 mod reading;
 pub mod settings;
 pub mod signals;
