@@ -10,6 +10,11 @@ use crate::rounds::Round;
 /// From here on the harness counts as the limit.
 const HARNESS_BUSY_MAX: f64 = 0.8;
 
+/// From here on a round was disturbed by somebody who is not of the bench: the harness did
+/// not have its CPU, or, without a nuisance, the server did not.
+const HARNESS_RAN_MIN: f64 = 0.97;
+const SERVER_WAITED_MAX: f64 = 0.02;
+
 /// A round without and the round with that came right after it.
 #[derive(Debug, Clone)]
 pub struct Pair {
@@ -17,6 +22,14 @@ pub struct Pair {
     pub without: Round,
     /// Somebody did.
     pub with: Round,
+}
+
+impl Pair {
+    /// Whether the machine was the bench's own.
+    pub fn is_steady(&self) -> bool {
+        self.without.server_waited <= SERVER_WAITED_MAX
+            && [&self.without, &self.with].iter().all(|round| round.harness_ran >= HARNESS_RAN_MIN)
+    }
 }
 
 /// A percentile.
@@ -28,7 +41,7 @@ pub enum Rank {
     P99,
     /// 99.9 %.
     P999,
-    /// The most: of all rounds, not their median.
+    /// The most.
     Max,
 }
 
@@ -61,7 +74,7 @@ impl Rank {
 /// A latency with a nuisance, and how it compares with that without.
 #[derive(Debug, Clone, Copy)]
 pub struct Figure {
-    /// Without: the median of the rounds, in microseconds.
+    /// Without: of all rounds together, in microseconds.
     pub without: f64,
     /// With: the same.
     pub with: f64,
@@ -90,19 +103,28 @@ impl Row {
 
     /// The figure of `rank`. None if nothing was measured.
     pub fn figure(&self, rank: Rank) -> Option<Figure> {
-        let values: Vec<(f64, f64)> = self
+        let ratios = self
             .pairs
             .iter()
-            .map(|pair| (rank.of(&pair.without.latencies), rank.of(&pair.with.latencies)))
-            .collect();
-        let summary = if rank == Rank::Max { most } else { median };
-        let ratios: Vec<f64> = values.iter().map(|(without, with)| with / without).collect();
+            .map(|pair| rank.of(&pair.with.latencies) / rank.of(&pair.without.latencies));
+        let ratios: Vec<f64> = ratios.collect();
         Some(Figure {
-            without: summary(values.iter().map(|value| value.0).collect())?,
-            with: summary(values.iter().map(|value| value.1).collect())?,
-            range: (-most(ratios.iter().map(|ratio| -ratio).collect())?, most(ratios.clone())?),
+            without: rank
+                .of(&together(&self.pairs.iter().map(|pair| &pair.without).collect::<Vec<_>>())?),
+            with: rank
+                .of(&together(&self.pairs.iter().map(|pair| &pair.with).collect::<Vec<_>>())?),
+            range: (
+                ratios.iter().copied().min_by(f64::total_cmp)?,
+                ratios.iter().copied().max_by(f64::total_cmp)?,
+            ),
             ratio: median(ratios)?,
         })
+    }
+
+    /// Whether, for want of others, some of the rounds were disturbed by somebody who is
+    /// not of the bench.
+    pub fn is_unsteady(&self) -> bool {
+        !self.pairs.iter().all(Pair::is_steady)
     }
 
     /// The median of something of the rounds with the nuisance.
@@ -130,8 +152,10 @@ pub fn nothing(rows: &[Row]) -> Row {
     Row { nuisance: None, pairs: rounds.windows(2).map(pair).collect(), failure: None }
 }
 
-fn most(values: Vec<f64>) -> Option<f64> {
-    values.into_iter().max_by(f64::total_cmp)
+/// The latencies of all rounds. None if there are no rounds.
+fn together(rounds: &[&Round]) -> Option<Histogram<u64>> {
+    let (first, others) = rounds.split_first()?;
+    Some(others.iter().fold(first.latencies.clone(), |all, round| all + &round.latencies))
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {

@@ -47,15 +47,14 @@ impl Nuisance {
         }
     }
 
-    /// How long it goes on before the measurement begins. Who stalls is closed after 2 s:
-    /// a crowd of them needs as long until it comes and goes evenly, a single one shall be
-    /// closed within the round.
+    /// How long it goes on before the measurement begins. Who stalls is closed after 2 s: a
+    /// crowd of them needs as long until it comes and goes evenly. A single one is there,
+    /// over its soft limit, throughout the round; its end is a notice as anybody's.
     pub fn lead(self, round: Duration) -> Duration {
         match self {
-            Self::One => Duration::from_secs(2).saturating_sub(round * 2 / 3),
             Self::Tenth if round < Duration::from_secs(1) => Duration::from_secs(1),
             Self::Tenth => Duration::from_secs(2),
-            Self::Connections | Self::LogIns => Duration::from_millis(200),
+            Self::One | Self::Connections | Self::LogIns => Duration::from_millis(200),
         }
     }
 

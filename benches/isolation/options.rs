@@ -18,7 +18,7 @@ pub struct Options {
     #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=10_000))]
     pub clients: u32,
     /// Deliveries a second that the healthy clients are offered by their one speaker.
-    #[arg(long, value_name = "RATE", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    #[arg(long, value_name = "RATE", default_value_t = 45_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     pub rate: u32,
     /// Only these.
     #[arg(long, value_name = "NUISANCES", value_enum, value_delimiter = ',')]

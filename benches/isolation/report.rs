@@ -80,9 +80,11 @@ impl fmt::Display for Report<'_> {
         for rank in Rank::ALL {
             write!(f, "{:>18}", rank.name())?;
         }
-        writeln!(f, "   {:<13}{:>8}  {:>9}  {:>12}", "p99 ratios", "target", "server", "harness")?;
+        writeln!(f, "   {:<13}{:>9}  {:>10}  {:>12}", "p99 ratios", "target", "server", "harness")?;
+        let noise = self.rows.first().and_then(|row| row.figure(Rank::P99));
+        let noise = noise.map_or(0.0, |figure| figure.range.1);
         for row in &self.rows {
-            write_row(f, row)?;
+            write_row(f, row, noise)?;
         }
         writeln!(
             f,
@@ -93,7 +95,10 @@ impl fmt::Display for Report<'_> {
             let done = rate(|round| round.done_per_second);
             match row.nuisance {
                 None => writeln!(f, "nothing: rounds without, each compared with the one before"),
-                Some(nuisance @ (Nuisance::One | Nuisance::Tenth)) => {
+                Some(Nuisance::One) => {
+                    writeln!(f, "{}: over its soft limit all the time", row.name())
+                }
+                Some(nuisance @ Nuisance::Tenth) => {
                     let notices = rate(|round| round.notices as f64) / options.healthy() as f64;
                     writeln!(
                         f,
@@ -113,6 +118,13 @@ impl fmt::Display for Report<'_> {
                 ),
             }?;
         }
+        if self.rows.iter().any(Row::is_unsteady) {
+            writeln!(
+                f,
+                "\n~ somebody else used the CPUs of the bench during some of the rounds, tried \
+                 repeatedly"
+            )?;
+        }
         if self.rows.iter().any(Row::is_limited_by_harness) {
             writeln!(f, "\n* the harness was near its end: the latencies may be its own")?;
         }
@@ -125,29 +137,31 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-fn write_row(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
+fn write_row(f: &mut fmt::Formatter<'_>, row: &Row, noise: f64) -> fmt::Result {
     let limited = if row.is_limited_by_harness() { "*" } else { "" };
-    write!(f, "{:<22}", format!("{}{limited}", row.name()))?;
+    let unsteady = if row.is_unsteady() { "~" } else { "" };
+    write!(f, "{:<22}", format!("{}{limited}{unsteady}", row.name()))?;
     for rank in Rank::ALL {
         let figure = row.figure(rank);
         let text = figure.map(|figure| format!("{:.0} {:.2}x", figure.with, figure.ratio));
         write!(f, "{:>18}", text.as_deref().unwrap_or("-"))?;
     }
-    let range = row.figure(Rank::P99).map_or((0.0, 0.0), |figure| figure.range);
-    write!(f, "   {:<13}", format!("{:.2} to {:.2}", range.0, range.1))?;
-    let target = match (row.nuisance, row.is_met()) {
-        (Some(nuisance), Some(true)) => format!("{:.1} met", nuisance.target()),
-        (Some(nuisance), _) => format!("{:.1} MISS", nuisance.target()),
-        (None, _) => String::new(),
-    };
+    let Some(p99) = row.figure(Rank::P99) else { return writeln!(f) };
+    write!(f, "   {:<13}", format!("{:.2} to {:.2}", p99.range.0, p99.range.1))?;
+    let target = row.nuisance.map_or_else(String::new, |nuisance| {
+        let target = nuisance.target();
+        let verdict = match p99.ratio {
+            ratio if ratio <= target => "met",
+            ratio if ratio <= noise => "noise?",
+            _ => "MISS",
+        };
+        format!("{target:.1} {verdict}")
+    });
     let percent = |of: fn(&Round) -> f64| row.with(of).unwrap_or(0.0) * 100.0;
-    let harness = format!(
-        "{:.0}+{:.0} %",
-        percent(|round| round.harness_busy),
-        percent(|round| round.disturber_busy)
-    );
-    let server = format!("{:.0} %", percent(|round| round.server_busy));
-    writeln!(f, "{target:>8}  {server:>9}  {harness:>12}")
+    let server = [percent(|round| round.server_busy), percent(|round| round.server_waited)];
+    let harness = [percent(|round| round.harness_busy), percent(|round| round.disturber_busy)];
+    let [server, harness] = [server, harness].map(|[work, more]| format!("{work:.0}+{more:.0} %"));
+    writeln!(f, "{target:>9}  {server:>10}  {harness:>12}")
 }
 
 fn row_json(row: &Row) -> Value {
@@ -170,6 +184,8 @@ fn row_json(row: &Row) -> Value {
         "met": row.is_met(),
         "nuisance_per_second": row.with(|round| round.done_per_second),
         "notices_heard": row.with(|round| round.notices as f64),
+        "unsteady": row.is_unsteady(),
+        "server_waited_for_cpu": row.with(|round| round.server_waited),
         "server_busy": row.with(|round| round.server_busy),
         "harness_busy": row.with(|round| round.harness_busy),
         "harness_busy_for_nuisance": row.with(|round| round.disturber_busy),

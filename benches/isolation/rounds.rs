@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::arrivals::Visit;
-use crate::ledger::{Failure, Latencies};
+use crate::ledger::{Failure, Latencies, Ledger};
 use crate::machine;
 use crate::nuisance::{Disturber, Nuisance};
 use crate::options::Options;
@@ -39,6 +39,11 @@ pub struct Round {
     pub done_per_second: f64,
     /// The part of the time in which the server was at work, hashes included.
     pub server_busy: f64,
+    /// The part in which the server's loop was ready to run but something else had its
+    /// CPU: its own hashes, or a stranger to the bench.
+    pub server_waited: f64,
+    /// The part in which the harness, which never sleeps, had its CPU.
+    pub harness_ran: f64,
     /// The part of the time in which the harness was at work for the healthy clients.
     pub harness_busy: f64,
     /// The part in which it was at work for the disturber.
@@ -82,10 +87,12 @@ fn measure(
     let Visit { server, crowd } = visit;
     crowd.ledger.latencies = Some(Latencies::new()?);
     let delivered_before = crowd.ledger.delivered();
-    let notices = |visit: &crate::ledger::Ledger| visit.visits.as_ref().map_or(0, |v| v.heard);
+    let notices = |ledger: &Ledger| ledger.visits.as_ref().map_or(0, |v| v.heard);
     let notices_before = notices(&crowd.ledger);
     let done_before = disturber.as_ref().map_or(0, |disturber| disturber.done());
     let cpu_before = machine::cpu_time(server.pid())?;
+    let waited_before = machine::first_thread_waited(server.pid())?;
+    let own_before = machine::own_cpu_time();
 
     let per_message = f64::from(crowd.ledger.recipients()) * 1e9 / f64::from(options.rate);
     let messages = (options.time().as_nanos() as f64 / per_message).ceil() as u64;
@@ -128,7 +135,9 @@ fn measure(
         }
     }
     let wall = start.elapsed().as_secs_f64();
+    let own_cpu = machine::own_cpu_time().saturating_sub(own_before);
     let server_cpu = machine::cpu_time(server.pid())?.saturating_sub(cpu_before);
+    let waited = machine::first_thread_waited(server.pid())?.saturating_sub(waited_before);
     let done = disturber.map_or(0, |disturber| disturber.done()) - done_before;
     let latencies = crowd.ledger.latencies.take().ok_or("no latencies")?;
     Ok(Round {
@@ -137,6 +146,8 @@ fn measure(
         notices: notices(&crowd.ledger) - notices_before,
         done_per_second: done as f64 / wall,
         server_busy: server_cpu.as_secs_f64() / wall,
+        server_waited: waited.as_secs_f64() / wall,
+        harness_ran: own_cpu.as_secs_f64() / wall,
         harness_busy: busy.as_secs_f64() / wall,
         disturber_busy: disturber_busy.as_secs_f64() / wall,
     })
