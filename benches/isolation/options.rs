@@ -29,7 +29,7 @@ pub struct Options {
     /// Pairs of rounds, without and with, of each nuisance [default: 5; with --quick 2].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: Option<u32>,
-    /// Milliseconds of a round [default: 1500; with --quick 400].
+    /// Milliseconds of a round [default: 1500; with --quick 300].
     #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u32).range(100..=60_000))]
     pub time: Option<u32>,
     /// Connections a second of the flood of connections.
@@ -72,6 +72,6 @@ impl Options {
 
     /// Time of a round.
     pub fn time(&self) -> Duration {
-        Duration::from_millis(self.time.unwrap_or(if self.quick { 400 } else { 1_500 }).into())
+        Duration::from_millis(self.time.unwrap_or(if self.quick { 300 } else { 1_500 }).into())
     }
 }
