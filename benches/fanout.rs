@@ -51,6 +51,8 @@ mod subjects;
 mod system_calls;
 #[path = "fanout/threads.rs"]
 mod threads;
+#[path = "fanout/visits.rs"]
+mod visits;
 
 use std::error::Error;
 use std::fs;

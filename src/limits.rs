@@ -173,6 +173,9 @@ pub const HASH_LANES: u32 = 1;
 /// Most memory, in KiB, that a hash found in the database may ask for. A stored hash says
 /// itself what verifying it costs; a slip of a foreign hand must not end the server.
 pub const HASH_MEMORY_KIB_MAX: u32 = 1024 * 1024;
+/// How far the hash threads step back behind the loop (Linux). Ten leaves them a tenth of a
+/// CPU that the loop never leaves, so that a log-in always ends.
+pub const HASH_NICENESS: i32 = 10;
 /// Account jobs that wait for a thread. Beyond it the client waits unread.
 pub const ACCOUNT_JOBS_MAX: usize = 64;
 /// How often the database is asked for accounts removed by `chinwag accounts remove`; a

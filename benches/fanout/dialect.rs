@@ -23,6 +23,11 @@ pub fn name(index: usize) -> String {
     if index < SPEAKERS_MAX { format!("s{index}") } else { format!("a{index:05}") }
 }
 
+/// Whose name this is, of the audience.
+pub fn index_of(name: &[u8]) -> Option<usize> {
+    std::str::from_utf8(name.strip_prefix(b"a")?).ok()?.parse().ok()
+}
+
 /// The user name of a member's account.
 pub fn user_name(index: usize) -> String {
     format!("user{index:05}")

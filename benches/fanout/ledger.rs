@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::dialect::{SPEAKER_MARK, SPEAKERS_MAX};
 use crate::subjects::Subject;
+use crate::visits::Visits;
 
 /// Messages of one speaker that may be under way; a power of two.
 const UNDER_WAY_MAX: usize = 1_024;
@@ -128,6 +129,8 @@ pub struct Ledger {
     scratch: Vec<u8>,
     /// Where latencies go while a phase wants them.
     pub latencies: Option<Latencies>,
+    /// Notices about others, while others are let in.
+    pub visits: Option<Visits>,
 }
 
 impl Ledger {
@@ -153,6 +156,7 @@ impl Ledger {
             expected: 0,
             scratch: Vec::new(),
             latencies: None,
+            visits: None,
         }
     }
 
@@ -229,6 +233,22 @@ impl Ledger {
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
+            if let Some(visits) = &mut self.visits
+                && Visits::are_told(rest[0])
+            {
+                let Some(end) = memchr::memchr(b'\n', rest) else {
+                    if rest.len() < ASIDE_BYTES_MAX {
+                        break;
+                    }
+                    return Err(wrong(member, rest));
+                };
+                match visits.hear(member, &rest[..end]) {
+                    Some(told) => heard.order = mix(heard.order, told),
+                    None => return Err(wrong(member, rest)),
+                }
+                at += end + 1;
+                continue;
+            }
             if self.subject.is_aside(rest[0]) {
                 match memchr::memchr(b'\n', rest) {
                     Some(end) => at += end + 1,
@@ -250,7 +270,7 @@ impl Ledger {
             }
             heard.next[speaker] = number + 1;
             let said = (speaker as u64) << 32 | u64::from(number);
-            heard.order = (heard.order.rotate_left(5) ^ said).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            heard.order = mix(heard.order, said);
             voice.missing[slot] -= 1;
             let is_last = voice.missing[slot] == 0;
             if is_last {
@@ -295,6 +315,11 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// The digest of an order that goes on with `next`.
+fn mix(order: u64, next: u64) -> u64 {
+    (order.rotate_left(5) ^ next).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn wrong(member: usize, heard: &[u8]) -> Failure {

@@ -126,6 +126,15 @@ fn cpu_time_in_ticks(pid: u32) -> io::Result<Duration> {
     Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }
 
+/// How long the first thread of a process was ready to run while something else had its
+/// CPU. Nothing where the kernel does not count that.
+#[allow(dead_code, reason = "the isolation bench asks")]
+pub fn first_thread_waited(pid: u32) -> io::Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat"))?;
+    let waited = text.split(' ').nth(1).and_then(|ns| ns.parse::<u64>().ok());
+    Ok(Duration::from_nanos(waited.unwrap_or(0)))
+}
+
 /// Bytes of memory that a process has written and nobody shares: what its connections cost
 /// it. Code pages read from disk are not in it, nor what the kernel keeps per socket.
 pub fn private_bytes(pid: u32) -> io::Result<u64> {

@@ -13,6 +13,16 @@ use super::password::{HashError, Passwords};
 use super::store::NewAccount;
 use super::{Credentials, Job, Notice, Verdict};
 
+/// Has the calling thread give way to the loop where they share a CPU: a hash takes
+/// milliseconds at a stretch, and who chats must not wait for who logs in. Only Linux has a
+/// priority per thread.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(crate::limits::HASH_NICENESS) {
+        log::debug!("the hash threads keep their priority: {error}");
+    }
+}
+
 /// Decides jobs until nobody can bring any more.
 pub(super) fn run<C>(
     jobs: &Receiver<(C, Job)>,
@@ -20,6 +30,7 @@ pub(super) fn run<C>(
     database: &Database,
     post: impl Fn(Notice<C>),
 ) {
+    give_way();
     for (client, job) in jobs {
         // Nothing is shared with a job that could be left half done.
         let decided = catch_unwind(AssertUnwindSafe(|| decide(job, passwords, database)));
