@@ -704,7 +704,11 @@ impl World {
         for id in 1..self.conns.len() {
             let conn = &mut self.conns[id];
             if !conn.is_over() {
-                conn.unsent.clear();
+                if !conn.unsent.is_empty() {
+                    // It was still waiting to be let in, and will not say the rest.
+                    conn.unsent.clear();
+                    conn.pipe.borrow_mut().lagged = true;
+                }
                 conn.leaving = Leaving::HalfClose;
             }
         }
