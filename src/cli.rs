@@ -59,7 +59,7 @@ pub struct ServeOptions {
     /// End when the last client leaves.
     #[arg(long, env = "CHINWAG_EXIT_WHEN_EMPTY", value_parser = clap::builder::BoolishValueParser::new())]
     pub exit_when_empty: bool,
-    /// Longest frame, in bytes.
+    /// Longest frame, in bytes (1024 to 32768).
     #[arg(long, env = "CHINWAG_MAX_FRAME", value_name = "BYTES", default_value_t = limits::FRAME_BYTES_MAX, value_parser = frame_bytes)]
     pub max_frame: usize,
     /// Most connections [default: the descriptor limit less 32].
@@ -80,7 +80,8 @@ pub struct ServeOptions {
     /// Unread outgoing bytes above which a client lags.
     #[arg(long, env = "CHINWAG_QUEUE_SOFT", value_name = "BYTES", default_value_t = limits::QUEUE_SOFT_BYTES)]
     pub queue_soft: usize,
-    /// Unread outgoing bytes at which a client is closed.
+    /// Unread outgoing bytes at which a client is closed; exceeds --queue-soft by more than
+    /// one turn may add: 131,072 bytes, a frame and a name.
     #[arg(long, env = "CHINWAG_QUEUE_HARD", value_name = "BYTES", default_value_t = limits::QUEUE_HARD_BYTES)]
     pub queue_hard: usize,
     /// Unread outgoing bytes of all clients together.
@@ -218,7 +219,7 @@ pub struct AccountsOptions {
 /// What can be done with accounts.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AccountsCommand {
-    /// Print the accounts: user name, name, day of sign-up.
+    /// Print the accounts: user name, name, time of sign-up.
     List,
     /// Remove an account; its session ends within a second.
     Remove {
@@ -229,9 +230,9 @@ pub enum AccountsCommand {
     ResetPassword {
         /// The user name of the account.
         user: String,
-        /// A file that holds the new password in its first line; without it the terminal
-        /// asks.
-        #[arg(long, env = "CHINWAG_PASSWORD_FILE", value_name = "FILE")]
+        /// A file that holds the new password in its first line; without it a terminal is
+        /// asked, and anything else on standard input gives it as its first line.
+        #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
 }

@@ -8,14 +8,21 @@ use chinwag::cli::{Cli, Command};
 use chinwag::{accounts, client, logging, server};
 use clap::Parser;
 
+/// The status of wrong usage, as clap's.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // Dropped last, so that what is logged until then is written.
     let _logging = logging::start(cli.verbose, cli.quiet);
     let outcome: Result<ExitCode, Box<dyn Error>> = match cli.command {
-        Command::Serve(options) => {
-            server::serve(&options).map(|()| ExitCode::SUCCESS).map_err(Into::into)
-        }
+        Command::Serve(options) => match server::serve(&options) {
+            Err(error) if error.is_usage() => {
+                let _ = writeln!(std::io::stderr(), "chinwag: {error}");
+                Ok(ExitCode::from(USAGE))
+            }
+            outcome => outcome.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        },
         Command::Connect(options) => client::run(&options).map_err(Into::into),
         Command::Accounts(options) => {
             accounts::command::run(&options).map(|()| ExitCode::SUCCESS).map_err(Into::into)

@@ -124,10 +124,12 @@ pub(super) fn reopen(path: &Path) -> Result<Store, OpenError> {
 fn create(given: &Path) -> Result<PathBuf, OpenErrorKind> {
     if !given.try_exists()? {
         if let Some(parent) = given.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+            made.map_err(OpenErrorKind::Io)?;
         }
         // SQLite gives its logs the mode of the database.
-        OpenOptions::new().append(true).create(true).mode(0o600).open(given)?;
+        let created = OpenOptions::new().append(true).create(true).mode(0o600).open(given);
+        created.map_err(OpenErrorKind::Io)?;
     }
     Ok(fs::canonicalize(given)?)
 }

@@ -84,11 +84,15 @@ fn menu(
     output: &mut impl Write,
     local: &[Ipv4Addr],
 ) -> Result<IpAddr, BindError> {
-    say(output, "Where is the room to be?\n  1. localhost\n  2. Local IPv4\n  exit() to leave\n")?;
+    say(
+        output,
+        "Where should the room be open?\n  1. localhost\n  2. Local IPv4\n  or an address; exit() to leave\n",
+    )?;
     loop {
         say(output, "> ")?;
         let mut answer = String::new();
         if input.read_line(&mut answer).map_err(BindError::Terminal)? == 0 {
+            say(output, "\n")?;
             return Err(BindError::Left);
         }
         match answer.trim() {

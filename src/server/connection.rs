@@ -348,6 +348,12 @@ impl<S: Transport> Connection<S> {
         let Some(outbox) = &mut self.outbox else { return Ok(Flushed::Drained) };
         let flushed = outbox.flush(&mut self.socket, broadcasts, now)?;
         self.blocked = flushed == Flushed::Blocked;
+        if self.framing() == Framing::Undecided
+            && let Some(unread) = &mut self.unread
+        {
+            // A greeting that the socket took late must not be followed closely either.
+            unread.arrived_at = now;
+        }
         Ok(flushed)
     }
 

@@ -72,6 +72,13 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
+impl ServeError {
+    /// Whether the options are wrong, rather than the machine.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Queues { .. } | Self::QueueTotal)
+    }
+}
+
 impl From<BindError> for ServeError {
     fn from(error: BindError) -> Self {
         Self::Bind(error)
