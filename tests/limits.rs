@@ -184,7 +184,7 @@ fn connections_per_address_64() {
     }
     // The place of one who leaves is free again.
     let mut leaver = allowed.pop().unwrap();
-    leaver.say("exit()");
+    leaver.say(":REMOVE:");
     leaver.ends();
     drop(leaver);
     let until = Instant::now() + SOON;

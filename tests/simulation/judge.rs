@@ -103,7 +103,14 @@ fn room(world: &World) {
             (None, Protocol::Nickname) if !conn.contested => Some(0),
             (session, _) => session,
         };
-        let span = session.and_then(|n| spans.get(conn.name.as_str()).and_then(|s| s.get(n)));
+        let of_name = spans.get(conn.name.as_str());
+        // Who came and went within one turn was announced, but not seen to be let in: of
+        // several that wanted one nickname nobody knows then whose session was whose.
+        let entered = world.sessions.get(&conn.name).map_or(0, Vec::len);
+        if conn.contested && of_name.is_some_and(|of_name| of_name.len() != entered) {
+            continue;
+        }
+        let span = session.and_then(|n| of_name.and_then(|s| s.get(n)));
         match span {
             Some(&(from, to)) => {
                 let to = to.unwrap_or(events.len());
@@ -215,7 +222,9 @@ fn recipient(world: &World, conn: &Conn, order: &[&str], events: &[Heard<'_>]) {
             // Its line feeds depend on when it moved to lines.
             let flat = pipe.heard.iter().copied().filter(|&byte| byte != b'\n');
             let heard: Vec<u8> = flat.collect();
-            let private = heard.windows(7).any(|bytes| bytes == b"[ERROR]");
+            // An error may also be cut off by the end.
+            let private = heard.windows(7).any(|bytes| bytes == b"[ERROR]")
+                || (1..7).any(|cut| heard.ends_with(&b"[ERROR]"[..cut]));
             let heard = heard.strip_suffix(b"exit_server").unwrap_or(&heard);
             let welcome = match world.protocol {
                 Protocol::Nickname => "NICKWelcome to this chatroom!",
