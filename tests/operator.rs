@@ -218,7 +218,7 @@ fn bad_options_and_variables_are_usage_errors() {
         let text = complaint(&output, 2);
         assert!(text.contains(value), "{text}");
     }
-    let line = refusal(&["--bind", "localhost", "--port", "0", "--queue-hard", "1000"], 1);
+    let line = refusal(&["--bind", "localhost", "--port", "0", "--queue-hard", "1000"], 2);
     assert!(line.contains("--queue-hard"), "{line}");
 }
 
