@@ -119,8 +119,8 @@ fn out_of_descriptors_that_come_back_without_a_leave() {
 #[test]
 fn a_byte_a_second_does_not_keep_a_place() {
     let room = Room::with_accounts(1, &["--login-timeout", "2"]);
-    let mut loris: Vec<_> = (0..50).map(|_| Peer::connect(&room)).collect();
     let begun = Instant::now();
+    let mut loris: Vec<_> = (0..50).map(|_| Peer::connect(&room)).collect();
     let mut head = b"[NEW]:login:name0:user0:".iter().cycle();
     let mut open = true;
     while open {
