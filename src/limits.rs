@@ -128,6 +128,9 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub const KEEPALIVE_PROBES: u32 = 4;
 /// Sent bytes that stay unacknowledged this long: the peer is dead (Linux).
 pub const UNACKNOWLEDGED_WAIT: Duration = Duration::from_secs(30);
+/// Stale entries that the list of those not logged in may hold beyond as many as there are
+/// live ones: sweeping a short list is not worth it.
+pub const STALE_ENTRIES_MAX: usize = 64;
 /// Descriptors kept for everything that is not a client: listener, poll, waker, standard
 /// streams, the one connection to the database, its journal and its lock.
 pub const DESCRIPTORS_RESERVED: usize = 32;

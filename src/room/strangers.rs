@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use super::{ClientId, Effect, Guest, Room, Stage};
+use crate::limits;
 use crate::protocol::framing::Framing;
 use crate::protocol::{Refusal, Reply};
 
@@ -46,7 +47,7 @@ impl Room {
         {
             self.strangers.pop_front();
         }
-        if self.strangers.len() > 2 * self.stranger_count + 64 {
+        if self.strangers.len() > 2 * self.stranger_count + limits::STALE_ENTRIES_MAX {
             let mut strangers = std::mem::take(&mut self.strangers);
             strangers.retain(|&(_, client)| self.is_stranger(client));
             strangers.shrink_to_fit();
