@@ -7,6 +7,7 @@
 //! - [`room`]: who is in, who hears what, what times out. Pure; time is an argument.
 //! - [`server`]: connections, outboxes, the turn, and the poll around it.
 //! - [`accounts`]: sign-up and log-in, on threads of their own.
+//! - [`operator`]: what may be asked of a running server, and how it is reached.
 //! - [`client`]: the bundled client.
 //! - [`limits`]: every maximum and every wait, with its reason.
 //! - [`cli`], [`logging`]: what `main` needs.
@@ -28,6 +29,7 @@ pub mod cli;
 pub mod client;
 pub mod limits;
 pub mod logging;
+pub mod operator;
 pub mod protocol;
 pub mod room;
 pub mod server;

@@ -193,6 +193,23 @@ pub const DATABASE_BUSY_WAIT: Duration = Duration::from_secs(5);
 /// stays below the 3 s in which SIGTERM ends the server.
 pub const ACCOUNTS_STOP_WAIT: Duration = Duration::from_millis(500);
 
+// --- what was said ----------------------------------------------------------------------
+
+/// Messages replayed to who logs in, in lines. Option `--history`.
+pub const HISTORY_REPLAYED: usize = 20;
+/// Messages kept. Option `--history-keep`.
+pub const HISTORY_MESSAGES_MAX: usize = 10_000;
+/// Bytes of names and texts kept: as many messages of 800 bytes.
+pub const HISTORY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What is to be written down and waits for the disk; beyond it what is said is kept in
+/// memory only. At most `FRAME_BYTES_MAX` each.
+pub const RECORDS_MAX: usize = 1_024;
+/// Most messages written in one transaction.
+pub const RECORDS_BATCH: usize = 256;
+/// How long a message may wait for others to be written with: one transaction waits for the
+/// disk about as long as a hundred.
+pub const RECORDS_WAIT: Duration = Duration::from_millis(200);
+
 // --- threads, operator, log -------------------------------------------------------------
 
 /// Messages of other threads that wait for the loop; their senders wait beyond it.

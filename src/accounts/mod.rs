@@ -19,6 +19,7 @@ mod keeper;
 mod open_error;
 mod opening;
 mod password;
+pub mod records;
 mod schema;
 mod store;
 #[cfg(test)]
@@ -71,6 +72,26 @@ pub enum Job {
     SignUp(Credentials),
     /// Find the account and verify all three credentials.
     LogIn(Credentials),
+    /// Verify the current password and replace it, durably.
+    ChangePassword(PasswordChange),
+}
+
+/// Whose password is to become what. Both are wiped when dropped, and `Debug` does not show
+/// them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordChange {
+    /// Whose.
+    pub account: AccountId,
+    /// What it is now.
+    pub current: Zeroizing<String>,
+    /// What it is to be.
+    pub new: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for PasswordChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PasswordChange").field("account", &self.account).finish_non_exhaustive()
+    }
 }
 
 /// What was decided.
@@ -84,6 +105,10 @@ pub enum Verdict {
     LoggedIn(AccountId),
     /// They are not, whatever the reason.
     LogInRefused,
+    /// The new password is on disk.
+    PasswordChanged,
+    /// The current password is another one, or the account is gone.
+    PasswordRefused,
     /// The database or the thread failed; nothing was decided. Not the client's fault, so
     /// it does not count as a wrong log-in.
     Failed,

@@ -46,6 +46,7 @@ fn decide(job: Job, passwords: &Passwords, database: &Database) -> Verdict {
     let verdict = match job {
         Job::SignUp(credentials) => sign_up(credentials, passwords, database),
         Job::LogIn(credentials) => log_in(credentials, passwords, database),
+        Job::ChangePassword(_) => Err(Unavailable),
     };
     verdict.unwrap_or(Verdict::Failed)
 }

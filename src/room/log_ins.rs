@@ -45,10 +45,11 @@ impl Room {
             _ if origin.exempt => Attempt::UNCOUNTED,
             Job::LogIn(who) => self.attempts.log_in(origin.address, &who.user_name),
             Job::SignUp(_) => self.attempts.sign_up(origin.address),
+            Job::ChangePassword(_) => Attempt::UNCOUNTED,
         };
         let speaker = match &job {
             Job::LogIn(credentials) => Some(Speaker::with_account(credentials)),
-            Job::SignUp(_) => None,
+            Job::SignUp(_) | Job::ChangePassword(_) => None,
         };
         let step = Step::Queued(job);
         self.set_stage(client, Stage::OnTrial(Box::new(Trial { speaker, attempt, step })));
@@ -147,7 +148,7 @@ impl Room {
                     None
                 }
             },
-            Verdict::LogInRefused => {
+            Verdict::LogInRefused | Verdict::PasswordChanged | Verdict::PasswordRefused => {
                 out.push(Effect::Reply(client, Reply::LogInRefused));
                 None
             }

@@ -16,6 +16,7 @@ use super::mailbox::{Mail, Mailbox, Postbox, mailbox};
 use super::turn::Server;
 use crate::accounts::{Accounts, Notice, Verdict};
 use crate::limits;
+use crate::operator::Errand;
 use crate::room::ClientId;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -111,6 +112,11 @@ impl EventLoop {
                     }
                     Mail::Accounts(Notice::Removed(account)) => {
                         self.server.account_removed(account, now);
+                    }
+                    Mail::Operator(Errand { command, reply }) => {
+                        let answer = self.server.operate(&command, now);
+                        // Whoever asked may have gone.
+                        let _ = reply.try_send(answer);
                     }
                     Mail::ShutDown => self.server.shut_down(now),
                 }

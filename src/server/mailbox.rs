@@ -11,6 +11,7 @@ use mio::{Poll, Token, Waker};
 
 use crate::accounts::Notice;
 use crate::limits;
+use crate::operator::Errand;
 use crate::room::ClientId;
 
 /// What the other threads have to say.
@@ -18,7 +19,9 @@ use crate::room::ClientId;
 pub enum Mail {
     /// From the accounts.
     Accounts(Notice<ClientId>),
-    /// From the operator or the system: end the server.
+    /// From the operator: do this, and answer.
+    Operator(Errand),
+    /// From the system: end the server.
     ShutDown,
 }
 

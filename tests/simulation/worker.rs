@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chinwag::accounts::{AccountId, Credentials, Job, SignUpRefusal, Verdict};
+use chinwag::accounts::{AccountId, Credentials, Job, PasswordChange, SignUpRefusal, Verdict};
 use chinwag::room::ClientId;
 
 use super::rng::Rng;
@@ -69,6 +69,16 @@ impl Worker {
 
     fn decide(&mut self, job: Job) -> Verdict {
         match job {
+            Job::ChangePassword(PasswordChange { account, current, new }) => {
+                let held = self.accounts.values_mut().find(|(_, _, id)| *id == account);
+                match held {
+                    Some((_, password, _)) if *password == *current => {
+                        password.clone_from(&new);
+                        Verdict::PasswordChanged
+                    }
+                    _ => Verdict::PasswordRefused,
+                }
+            }
             Job::LogIn(Credentials { name, user_name, password }) => {
                 match self.accounts.get(&user_name) {
                     Some((n, p, id)) if *n == name && *p == *password => Verdict::LoggedIn(*id),

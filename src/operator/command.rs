@@ -1,0 +1,254 @@
+//! What an operator can ask for, as typed and as a value.
+//!
+//! Knows words and durations. Knows no room: who is meant by a name is found out where it
+//! is known who is there.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+
+/// A line of the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorCommand {
+    /// What can be asked.
+    Help,
+    /// Who is here.
+    Who,
+    /// How the server does.
+    Stats,
+    /// Tell everyone.
+    Say(String),
+    /// End somebody's session.
+    Kick(Whom),
+    /// Shut somebody out.
+    Ban(Whom),
+    /// Let somebody in again.
+    Unban(Whom),
+    /// Let somebody listen only.
+    Mute(Whom),
+    /// Let somebody speak again.
+    Unmute(Whom),
+    /// Whom the operator has shut out.
+    Bans,
+    /// End the server, after a while if so asked.
+    ShutDown(Option<Duration>),
+    /// Do not end it after all.
+    CancelShutDown,
+}
+
+/// What the operator can type.
+pub const HELP: &str = "\
+who                             who is here, and from where
+say TEXT                        tell everyone
+kick NAME                       end a session; they may come again
+ban NAME|ADDRESS [DURATION]     shut out, for good or for a while (30s, 10m, 2h, 7d)
+unban NAME|ADDRESS              let in again
+mute NAME [DURATION]            let listen, not speak
+unmute NAME                     let speak again
+bans                            who is banned or muted
+stats                           how the server does
+shutdown [DELAY]                end the server, with a warning before a delay
+shutdown cancel                 do not end it after all
+A name with spaces may stand in quotes; name:... and address:... say which is meant.";
+
+/// Why a line is no command. Says what to type instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandError {
+    /// No such word.
+    Unknown,
+    /// The word needs something behind it.
+    Missing(&'static str),
+    /// The word stands alone.
+    Superfluous(&'static str),
+    /// Not a duration.
+    Duration,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => write!(f, "no such command; type one of these:\n{HELP}"),
+            Self::Missing(usage) => write!(f, "type {usage}"),
+            Self::Superfluous(word) => write!(f, "type {word} alone"),
+            Self::Duration => f.write_str("a duration is a number with s, m, h or d: 30s, 10m, 2h"),
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+impl OperatorCommand {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// It is none; the error says what to type.
+    pub fn parse(line: &str) -> Result<Self, CommandError> {
+        let line = line.trim();
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let rest = rest.trim();
+        let alone = |command, word| match rest {
+            "" => Ok(command),
+            _ => Err(CommandError::Superfluous(word)),
+        };
+        let whom = |usage| match rest {
+            "" => Err(CommandError::Missing(usage)),
+            _ => Ok(Whom(rest.to_owned())),
+        };
+        match word {
+            "help" | "?" => alone(Self::Help, "help"),
+            "who" => alone(Self::Who, "who"),
+            "stats" => alone(Self::Stats, "stats"),
+            "bans" => alone(Self::Bans, "bans"),
+            "say" if rest.is_empty() => Err(CommandError::Missing("say TEXT")),
+            "say" => Ok(Self::Say(rest.to_owned())),
+            "kick" => whom("kick NAME").map(Self::Kick),
+            "ban" => whom("ban NAME|ADDRESS [DURATION]").map(Self::Ban),
+            "unban" => whom("unban NAME|ADDRESS").map(Self::Unban),
+            "mute" => whom("mute NAME [DURATION]").map(Self::Mute),
+            "unmute" => whom("unmute NAME").map(Self::Unmute),
+            "shutdown" if rest.is_empty() => Ok(Self::ShutDown(None)),
+            "shutdown" if rest == "cancel" => Ok(Self::CancelShutDown),
+            "shutdown" => duration(rest)
+                .map(|delay| Self::ShutDown(Some(delay)))
+                .ok_or(CommandError::Duration),
+            _ => Err(CommandError::Unknown),
+        }
+    }
+}
+
+/// Whom a command means, as typed: a name or an address, perhaps in quotes, perhaps with
+/// `name:` or `address:` in front, perhaps with a duration behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whom(String);
+
+/// One way to read a [`Whom`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The name, if it may be one.
+    pub name: Option<String>,
+    /// The address, if it may be one.
+    pub address: Option<IpAddr>,
+    /// For how long.
+    pub duration: Option<Duration>,
+}
+
+impl Whom {
+    /// The ways to read it, the longest name first: `Ana 7d` may be somebody's name.
+    pub fn readings(&self) -> Vec<Reading> {
+        let text = self.0.as_str();
+        let (kind, text) = match (text.strip_prefix("name:"), text.strip_prefix("address:")) {
+            (Some(rest), _) => (Some(true), rest.trim_start()),
+            (_, Some(rest)) => (Some(false), rest.trim_start()),
+            _ => (None, text),
+        };
+        let reading = |target: &str, quoted: bool, duration| {
+            let name = (kind != Some(false)).then(|| target.to_owned());
+            let address = target.parse().ok().filter(|_| kind != Some(true) && !quoted);
+            Reading { name, address, duration }
+        };
+        if let Some((quoted, rest)) = text.strip_prefix('"').and_then(|t| t.split_once('"')) {
+            let rest = rest.trim();
+            return match (rest.is_empty(), duration(rest)) {
+                (true, _) => vec![reading(quoted, true, None)],
+                (false, Some(duration)) => vec![reading(quoted, true, Some(duration))],
+                (false, None) => vec![],
+            };
+        }
+        let mut readings = vec![reading(text, false, None)];
+        if let Some((target, last)) = text.rsplit_once(char::is_whitespace)
+            && let Some(duration) = duration(last)
+        {
+            readings.push(reading(target.trim_end(), false, Some(duration)));
+        }
+        readings
+    }
+}
+
+/// A duration as typed: `90s`, `10m`, `2h`, `7d`, `1h30m`; a bare number is seconds. At
+/// least a second, at most ten years.
+pub fn duration(text: &str) -> Option<Duration> {
+    const MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+    let duration = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let span: Span = text.parse().ok()?;
+            span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()?
+        }
+    };
+    (Duration::from_secs(1)..=MOST).contains(&duration).then_some(duration)
+}
+
+/// The same for people to read: `10m`, `1h 30m`.
+pub fn shown(duration: Duration) -> String {
+    let days = duration.as_secs() / 86_400;
+    let rest = duration.as_secs() % 86_400;
+    match (days, rest) {
+        (0, rest) => format!("{:#}", SignedDuration::from_secs(rest as i64)),
+        (days, 0) => format!("{days}d"),
+        (days, rest) => format!("{days}d {:#}", SignedDuration::from_secs(rest as i64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whom(text: &str) -> Vec<(Option<String>, Option<IpAddr>, Option<u64>)> {
+        let reading = |r: Reading| (r.name, r.address, r.duration.map(|d| d.as_secs()));
+        Whom(text.to_owned()).readings().into_iter().map(reading).collect()
+    }
+
+    #[test]
+    fn every_command_as_typed() {
+        let parse = OperatorCommand::parse;
+        assert_eq!(parse(" who "), Ok(OperatorCommand::Who));
+        assert_eq!(parse("say  hello  there "), Ok(OperatorCommand::Say("hello  there".into())));
+        assert_eq!(parse("shutdown"), Ok(OperatorCommand::ShutDown(None)));
+        let half_a_minute = Some(Duration::from_secs(30));
+        assert_eq!(parse("shutdown 30s"), Ok(OperatorCommand::ShutDown(half_a_minute)));
+        assert_eq!(parse("shutdown 30"), Ok(OperatorCommand::ShutDown(half_a_minute)));
+        assert_eq!(parse("shutdown cancel"), Ok(OperatorCommand::CancelShutDown));
+        assert_eq!(parse("shutdown soon"), Err(CommandError::Duration));
+        assert_eq!(parse("who now"), Err(CommandError::Superfluous("who")));
+        assert_eq!(parse("kick"), Err(CommandError::Missing("kick NAME")));
+        assert_eq!(parse("dance"), Err(CommandError::Unknown));
+    }
+
+    #[test]
+    fn who_is_meant_has_several_readings() {
+        let name = |name: &str| Some(name.to_owned());
+        let address: IpAddr = "10.0.0.1".parse().unwrap();
+        assert_eq!(whom("ana"), [(name("ana"), None, None)]);
+        assert_eq!(
+            whom("Ana Maria 7d"),
+            [(name("Ana Maria 7d"), None, None), (name("Ana Maria"), None, Some(604_800))]
+        );
+        assert_eq!(whom("\"Ana 7d\" 10m"), [(name("Ana 7d"), None, Some(600))]);
+        assert_eq!(whom("\"10.0.0.1\""), [(name("10.0.0.1"), None, None)]);
+        assert_eq!(whom("10.0.0.1"), [(name("10.0.0.1"), Some(address), None)]);
+        assert_eq!(whom("name:10.0.0.1"), [(name("10.0.0.1"), None, None)]);
+        assert_eq!(whom("address:10.0.0.1"), [(None, Some(address), None)]);
+        assert_eq!(whom("\"ana\" later"), []);
+    }
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("90", 90),
+            ("10m", 600),
+            ("2h", 7_200),
+            ("7d", 604_800),
+            ("1h30m", 5_400),
+        ] {
+            assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "0", "-5s", "soon", "1 month", "100000d"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        assert_eq!(shown(Duration::from_secs(5_400)), "1h 30m");
+        assert_eq!(shown(Duration::from_secs(90_000)), "1d 1h");
+    }
+}
