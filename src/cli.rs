@@ -87,6 +87,13 @@ pub struct ServeOptions {
     /// Unread outgoing bytes of all clients together.
     #[arg(long, env = "CHINWAG_QUEUE_TOTAL", value_name = "BYTES", default_value_t = limits::QUEUE_TOTAL_BYTES)]
     pub queue_total: usize,
+    /// Messages replayed to who logs in, in lines (accounts).
+    #[arg(long, env = "CHINWAG_HISTORY", value_name = "COUNT", default_value_t = limits::HISTORY_REPLAYED)]
+    pub history: usize,
+    /// Messages kept, of 8 MiB at the most; 0 keeps none, and forgets those that were
+    /// (accounts).
+    #[arg(long, env = "CHINWAG_HISTORY_KEEP", value_name = "COUNT", default_value_t = limits::HISTORY_MESSAGES_MAX)]
+    pub history_keep: usize,
     /// Addresses that the limits per address and per client do not apply to: addresses or
     /// networks (ADDRESS/BITS), separated by commas, or `none`.
     #[arg(

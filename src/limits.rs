@@ -71,6 +71,19 @@ pub const LISTEN_BACKLOG: i32 = 4_096;
 /// Readiness events taken from one poll.
 pub const EVENTS_MAX: usize = 1_024;
 
+// --- answering --------------------------------------------------------------------------
+
+/// Most bytes of one answer to one client: `/who`, `/history`, what is replayed after a
+/// log-in. Together with what a turn says it must not take a healthy client to its hard
+/// limit.
+pub const REPLY_BYTES_MAX: usize = 48 * 1024;
+/// Names listed by `/who`; of the others it says how many they are.
+pub const WHO_NAMES_MAX: usize = 200;
+/// Connections listed for the operator.
+pub const WHO_LINES_MAX: usize = 1_000;
+/// Bans and mutes together.
+pub const SANCTIONS_MAX: usize = 10_000;
+
 // --- writing ----------------------------------------------------------------------------
 
 /// Unread outgoing bytes of one client, beyond the kernel's, above which it lags: bulk
@@ -252,8 +265,11 @@ const _: () = {
     // A healthy client is at most at its soft limit when a turn begins; what one turn says,
     // the frame that fills it included, must not take it to the hard one.
     assert!(
-        QUEUE_SOFT_BYTES + TURN_BYTES_MAX + FRAME_BYTES_MAX + FRAME_DRESS_BYTES < QUEUE_HARD_BYTES
+        QUEUE_SOFT_BYTES + REPLY_BYTES_MAX + TURN_BYTES_MAX + FRAME_BYTES_MAX + FRAME_DRESS_BYTES
+            < QUEUE_HARD_BYTES
     );
+    // A list of names of four bytes a character, each with a space and parentheses.
+    assert!(WHO_NAMES_MAX * (4 * NAME_CHARS_MAX + 3) + 64 < REPLY_BYTES_MAX);
     assert!(QUEUE_HARD_BYTES < QUEUE_TOTAL_BYTES);
     assert!(READ_BYTES_MAX <= TURN_BYTES_MAX);
     assert!(FRAME_BYTES_MAX_FLOOR <= FRAME_BYTES_MAX && FRAME_BYTES_MAX <= FRAME_BYTES_MAX_CEILING);

@@ -3,13 +3,18 @@
 //! Knows the shape of `[NEW]`, `[ACTIVE]` and `:REMOVE:` frames and of what is heard. Knows
 //! no socket, no clock, no account but the session's own head.
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::commands::{self, PASSWORD};
 use super::framing::{Completeness, Framing, OwnHead};
 use super::text::{self, Field};
-use super::{Event, Refusal, Request};
+use super::{ANNOUNCED, Event, Refusal, Request};
 use crate::accounts::Credentials;
+use crate::accounts::records::Said;
 
 /// A sign-up is stored.
 pub const ACCOUNT_CREATED: &[u8] = b"Account Created";
@@ -153,19 +158,28 @@ fn say(message: &str) -> Request {
     if clean.trim() == EXIT {
         return Request::Leave;
     }
-    if [message, &clean].into_iter().any(|text| starts_as(text, NEW) || starts_as(text, ACTIVE)) {
+    if [message, &clean].into_iter().any(may_hold_password) {
         return Request::Refuse(Refusal::HoldsCredentials);
     }
     let text = match clean.strip_prefix('/') {
         Some(rest) if rest.starts_with('/') => rest,
-        Some(_) => return Request::Refuse(Refusal::UnknownCommand),
+        Some(rest) => return commands::parse(rest),
+        // A command that a space in front makes none must not be said all the same.
+        None if starts_as(&clean, PASSWORD) => {
+            return Request::Refuse(Refusal::HoldsCredentials);
+        }
         None => &clean,
     };
     if text.trim().is_empty() { Request::Ignore } else { Request::Say(text.to_owned()) }
 }
 
+/// Whether `text` looks as if it may hold a password: then it is never said to anyone.
+pub(crate) fn may_hold_password(text: &str) -> bool {
+    starts_as(text, NEW) || starts_as(text, ACTIVE)
+}
+
 /// Whether `text` starts with `tag`, leading spaces, invisible characters and letter case
-/// aside: a line that looks like it may hold a password.
+/// aside.
 fn starts_as(text: &str, tag: &str) -> bool {
     let visible = text.chars().filter(|&c| !text::is_invisible(c));
     let mut visible = visible.skip_while(|c| c.is_whitespace());
@@ -178,9 +192,52 @@ pub(super) fn encode(event: &Event, out: &mut Vec<u8>) {
         Event::Joined(name) => [b"[", name.as_bytes(), b" - connected to the server!]", b""],
         Event::Left(name) => [b"[", name.as_bytes(), b" - disconnected from the server!]", b""],
         Event::Said { name, text } => [text.as_bytes(), b" - (", name.as_bytes(), b")"],
+        Event::Announced(text) => [ANNOUNCED, text.as_bytes(), b"", b""],
         Event::Passed(bytes) => [bytes, b"", b"", b""],
     };
     for part in parts {
         out.extend_from_slice(part);
     }
+}
+
+/// What somebody hears alone. Like what the server itself says, it ends otherwise than what
+/// is said to the room, so that nobody can make one pass for the other.
+pub(super) fn encode_private(name: &str, text: &str) -> String {
+    format!("{text} - ({name}) [private]")
+}
+
+/// What somebody does, as a message.
+pub(crate) fn action(name: &str, text: &str) -> String {
+    format!("* {name} {text}")
+}
+
+/// What was said before, a line each.
+pub(super) fn encode_history(history: &[Arc<Said>]) -> String {
+    if history.is_empty() {
+        return "[nothing was said yet]".to_owned();
+    }
+    let line = |said: &Arc<Said>| {
+        let Said { at, name, text, .. } = &**said;
+        let at = Timestamp::from_second(*at).unwrap_or_default();
+        format!("{text} - ({name}) [history {} UTC]", at.strftime("%Y-%m-%d %H:%M"))
+    };
+    history.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// How many bytes [`encode_history`] makes of `said`, its line feed included.
+pub(crate) fn history_line_bytes(said: &Said) -> usize {
+    said.text.len() + said.name.len() + " - () [history 0000-00-00 00:00 UTC]\n".len()
+}
+
+/// Who is here: `names` of them, `total` in all. A name has no parentheses.
+pub(super) fn encode_who(names: &[Box<str>], total: usize) -> String {
+    let mut text = format!("[{total} here:");
+    for name in names {
+        text.push_str(&format!(" ({name})"));
+    }
+    match total - names.len().min(total) {
+        0 => text.push(']'),
+        more => text.push_str(&format!(" ... and {more} more]")),
+    }
+    text
 }

@@ -4,6 +4,7 @@
 //! Knows bytes and text. Knows no socket, no clock, and not who is in the room.
 
 pub mod accounts;
+pub mod commands;
 pub mod framing;
 pub mod nickname;
 pub mod relay;
@@ -12,12 +13,17 @@ pub mod uppercase;
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use zeroize::Zeroizing;
 
+use crate::accounts::records::Said;
 use crate::accounts::{Credentials, SignUpRefusal};
 use crate::limits;
+use crate::operator::command;
+use commands::Command;
 use framing::{Completeness, Decoded, FrameError, Framing, OwnHead};
 use text::TextError;
 
@@ -55,6 +61,8 @@ pub enum Request {
     TakeName(Result<String, Refusal>),
     /// Say this to the room. Cleaned and not empty.
     Say(String),
+    /// Something else than to say it to the room.
+    Command(Command),
     /// Pass these bytes on to the room.
     Pass(Vec<u8>),
     /// Give these bytes back and close.
@@ -83,9 +91,19 @@ pub enum Event {
     },
     /// Someone left, or was lost.
     Left(Box<str>),
+    /// The operator tells everyone something.
+    Announced(String),
     /// Bytes to be passed on.
     Passed(Vec<u8>),
 }
+
+/// How what the operator says begins. In `accounts` what people say ends in their name, in
+/// `nickname` it begins with it, and no name has brackets: nobody else can say it.
+const ANNOUNCED: &[u8] = b"[SERVER] ";
+
+/// A changed password is that of the next log-in: the session's own frames go on with the
+/// one that it logged in with.
+const PASSWORD_CHANGED: &[u8] = b"[your password is changed; it counts from the next log-in]";
 
 impl Event {
     /// Notices may wait a little to travel together; messages never wait.
@@ -109,6 +127,26 @@ pub enum Reply {
     ShuttingDown,
     /// The bytes asked for.
     Answer(Vec<u8>),
+    /// Somebody says something to this connection alone.
+    Private {
+        /// Who.
+        name: Box<str>,
+        /// What.
+        text: String,
+    },
+    /// What can be asked.
+    Help,
+    /// Who is here.
+    Who {
+        /// Some of the names.
+        names: Vec<Box<str>>,
+        /// How many are here.
+        total: usize,
+    },
+    /// What was said before, oldest first.
+    History(Vec<Arc<Said>>),
+    /// The new password is stored.
+    PasswordChanged,
     /// Something cannot be accepted.
     Error(Refusal),
 }
@@ -132,6 +170,20 @@ pub enum Refusal {
     HoldsCredentials,
     /// A message that begins with a single slash.
     UnknownCommand,
+    /// A command of another shape: what to write.
+    Usage(&'static str),
+    /// Nobody of this name is here.
+    NobodyHere,
+    /// Nothing that was said is kept.
+    NoHistory,
+    /// The password given as the current one is another.
+    WrongPassword,
+    /// The operator lets this speaker listen only; for so many seconds more.
+    Muted(Option<u64>),
+    /// The operator has ended the session.
+    Kicked,
+    /// The operator has shut this person out.
+    Banned,
     /// A rule for names or passwords.
     Text(TextError),
     /// Someone in the room has this name, or one that looks like it.
@@ -158,7 +210,20 @@ impl fmt::Display for Refusal {
                 f.write_str("write [ACTIVE]:name:user_name:password:client_socket:message")
             }
             Self::HoldsCredentials => f.write_str("that may hold a password and was not said"),
-            Self::UnknownCommand => f.write_str("no such command; // at the start says a slash"),
+            Self::UnknownCommand => {
+                f.write_str("no such command; /help lists them, // at the start says a slash")
+            }
+            Self::Usage(write) => write!(f, "write {write}"),
+            Self::NobodyHere => f.write_str("nobody of that name is here; /who lists who is"),
+            Self::NoHistory => f.write_str("what is said here is not kept"),
+            Self::WrongPassword => f.write_str("that is not your password"),
+            Self::Muted(None) => f.write_str("the operator has muted you"),
+            Self::Muted(Some(seconds)) => {
+                let left = command::shown(Duration::from_secs(*seconds));
+                write!(f, "the operator has muted you for another {left}")
+            }
+            Self::Kicked => f.write_str("the operator has removed you from the room"),
+            Self::Banned => f.write_str("the operator has banned you"),
             Self::Text(error) => error.fmt(f),
             Self::NameInUse => f.write_str("that name, or one that looks like it, is in use"),
             Self::SignUp(SignUpRefusal::UserNameTaken) => f.write_str("that user name is taken"),
@@ -238,6 +303,11 @@ impl Protocol {
     /// Whether messages are counted against the limit per client.
     pub const fn counts_messages(self) -> bool {
         !matches!(self, Self::Relay)
+    }
+
+    /// Whether whoever is in the room has a name, and can be told something.
+    pub const fn has_names(self) -> bool {
+        matches!(self, Self::Accounts | Self::Nickname)
     }
 
     /// Whether the accounts' database is used.
@@ -320,6 +390,11 @@ impl Protocol {
             Reply::LogInRefused => accounts::LOG_IN_REFUSED.into(),
             Reply::ShuttingDown => accounts::EXIT_SERVER.into(),
             Reply::Answer(bytes) => bytes,
+            Reply::Private { name, text } => accounts::encode_private(&name, &text).into_bytes(),
+            Reply::Help => commands::HELP.into(),
+            Reply::Who { names, total } => accounts::encode_who(&names, total).into_bytes(),
+            Reply::History(history) => accounts::encode_history(&history).into_bytes(),
+            Reply::PasswordChanged => PASSWORD_CHANGED.into(),
             Reply::Error(refusal) => format!("[ERROR] {refusal}").into_bytes(),
         }
     }

@@ -5,7 +5,7 @@
 
 use super::framing::OwnHead;
 use super::text::{self, Field};
-use super::{Event, Refusal, Request};
+use super::{ANNOUNCED, Event, Refusal, Request};
 
 /// Said on connect: a prompt for netcat, a keyword for the reference client.
 pub const GREETING: &[u8] = b"NICK";
@@ -72,6 +72,7 @@ pub(super) fn encode(event: &Event, out: &mut Vec<u8>) {
         Event::Joined(name) => [name.as_bytes(), JOINED.as_bytes()],
         Event::Left(name) => [name.as_bytes(), LEFT.as_bytes()],
         Event::Said { text, .. } => [text.as_bytes(), b""],
+        Event::Announced(text) => [ANNOUNCED, text.as_bytes()],
         Event::Passed(bytes) => [bytes, b""],
     };
     for part in parts {

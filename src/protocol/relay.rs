@@ -9,6 +9,6 @@ use super::Event;
 pub(super) fn encode(event: &Event, out: &mut Vec<u8>) {
     match event {
         Event::Passed(bytes) => out.extend_from_slice(bytes),
-        Event::Joined(_) | Event::Said { .. } | Event::Left(_) => {}
+        Event::Joined(_) | Event::Said { .. } | Event::Left(_) | Event::Announced(_) => {}
     }
 }

@@ -193,11 +193,16 @@ pub struct NameKeys {
 impl NameKeys {
     /// The keys of `name`.
     pub fn of(name: &str) -> Self {
-        Self { folded: fold(name.chars()), skeleton: fold(unicode_security::skeleton(name)) }
+        Self { folded: fold(name), skeleton: fold_all(unicode_security::skeleton(name)) }
     }
 }
 
-fn fold(text: impl Iterator<Item = char>) -> String {
+/// `text` without its letter case.
+pub(crate) fn fold(text: &str) -> String {
+    fold_all(text.chars())
+}
+
+fn fold_all(text: impl Iterator<Item = char>) -> String {
     text.default_case_fold().collect()
 }
 
@@ -205,7 +210,7 @@ fn fold(text: impl Iterator<Item = char>) -> String {
 /// and letter case aside.
 pub(super) fn look(text: &str) -> String {
     let visible: String = text.chars().filter(|&c| !is_invisible(c)).collect();
-    fold(unicode_security::skeleton(&visible))
+    fold_all(unicode_security::skeleton(&visible))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Sign-ups and log-ins under way: from the frame to the verdict.
+//! Sign-ups, log-ins and changed passwords under way: from the frame to the verdict.
 //!
 //! A trial waits for its address's penalty, then for a free job, then for the verdict.
 //! Meanwhile nothing further is heard from its connection. Knows jobs and verdicts. Knows
@@ -15,10 +15,17 @@ use crate::protocol::{Refusal, Reply, Speaker};
 /// What a connection wants decided.
 #[derive(Debug)]
 pub(super) struct Trial {
-    /// Who it is if the verdict is good. `None` for a sign-up.
-    speaker: Option<Speaker>,
+    purpose: Purpose,
     attempt: Attempt,
     step: Step,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    SignUp,
+    /// Who it is if the verdict is good.
+    LogIn(Speaker),
+    ChangePassword,
 }
 
 #[derive(Debug)]
@@ -32,33 +39,37 @@ enum Step {
 }
 
 impl Room {
-    /// Begins a trial of `client`.
+    /// Begins a trial of `client`. `user`: whose password could be guessed by trying.
     pub(super) fn try_to(
         &mut self,
         client: ClientId,
         origin: Origin,
         job: Job,
+        user: &str,
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
         let attempt = match &job {
             _ if origin.exempt => Attempt::UNCOUNTED,
-            Job::LogIn(who) => self.attempts.log_in(origin.address, &who.user_name),
+            Job::LogIn(_) | Job::ChangePassword(_) => self.attempts.log_in(origin.address, user),
             Job::SignUp(_) => self.attempts.sign_up(origin.address),
-            Job::ChangePassword(_) => Attempt::UNCOUNTED,
         };
-        let speaker = match &job {
-            Job::LogIn(credentials) => Some(Speaker::with_account(credentials)),
-            Job::SignUp(_) | Job::ChangePassword(_) => None,
+        let purpose = match &job {
+            Job::LogIn(credentials) => Purpose::LogIn(Speaker::with_account(credentials)),
+            Job::SignUp(_) => Purpose::SignUp,
+            Job::ChangePassword(_) => Purpose::ChangePassword,
         };
-        let step = Step::Queued(job);
-        self.set_stage(client, Stage::OnTrial(Box::new(Trial { speaker, attempt, step })));
+        // Who is in the room goes on to hear it; what it says meanwhile waits.
+        if !self.has(client) {
+            self.set_stage(client, Stage::OnTrial);
+        }
+        self.trials.insert(client, Trial { purpose, attempt, step: Step::Queued(job) });
         self.begin_trial(client, now, out);
     }
 
     /// Takes the trial of `client` as far as it can go now.
     pub(super) fn begin_trial(&mut self, client: ClientId, now: Instant, out: &mut Vec<Effect>) {
-        let Some(trial) = self.trial(client) else { return };
+        let Some(trial) = self.trials.get_mut(&client) else { return };
         let attempt = trial.attempt;
         let job = match std::mem::replace(&mut trial.step, Step::Submitted) {
             Step::Penalty(_, job) | Step::Queued(job) => job,
@@ -78,7 +89,7 @@ impl Room {
             out.push(Effect::Submit(client, job));
             return;
         };
-        if let Some(trial) = self.trial(client) {
+        if let Some(trial) = self.trials.get_mut(&client) {
             trial.step = step;
         }
     }
@@ -88,18 +99,20 @@ impl Room {
         while self.jobs < limits::ACCOUNT_JOBS_MAX
             && let Some(client) = self.queue.pop_front()
         {
-            if self.trial(client).is_some_and(|trial| matches!(trial.step, Step::Queued(_))) {
+            let trial = self.trials.get(&client);
+            if trial.is_some_and(|trial| matches!(trial.step, Step::Queued(_))) {
                 self.queued -= 1;
                 self.begin_trial(client, now, out);
             }
         }
     }
 
-    /// The connection ended before the verdict.
-    pub(super) fn give_up(&mut self, client: ClientId, trial: &Trial) {
-        match &trial.step {
+    /// The connection ended, or is to be closed, before the verdict.
+    pub(super) fn give_up(&mut self, client: ClientId) {
+        let Some(trial) = self.trials.remove(&client) else { return };
+        match trial.step {
             Step::Penalty(until, _) => {
-                self.penalties.remove(&(*until, client));
+                self.penalties.remove(&(until, client));
             }
             // Skipped when its turn comes.
             Step::Queued(_) => self.queued -= 1,
@@ -112,7 +125,7 @@ impl Room {
     fn sweep_queue(&mut self) {
         if self.queue.len() > 2 * self.queued + limits::ACCOUNT_JOBS_MAX {
             let mut queue = std::mem::take(&mut self.queue);
-            queue.retain(|&client| self.trial(client).is_some());
+            queue.retain(|client| self.trials.contains_key(client));
             self.queue = queue;
         }
     }
@@ -126,39 +139,49 @@ impl Room {
         out: &mut Vec<Effect>,
     ) {
         self.jobs = self.jobs.saturating_sub(1);
-        if let Some(trial) = self.take_trial(client) {
-            self.decide(client, trial, verdict, out);
+        if let Some(trial) = self.trials.remove(&client) {
+            match trial.purpose {
+                Purpose::ChangePassword => self.password_changed(client, &trial, verdict, out),
+                Purpose::SignUp | Purpose::LogIn(_) => self.decide(client, trial, verdict, out),
+            }
         }
         self.begin_queued(now, out);
     }
 
     fn decide(&mut self, client: ClientId, trial: Trial, verdict: Verdict, out: &mut Vec<Effect>) {
+        // A stranger again until it is decided.
+        self.set_stage(client, Stage::New);
         if matches!(verdict, Verdict::LoggedIn(_) | Verdict::Failed) {
             self.attempts.take_back(trial.attempt);
         }
-        let refusal = match verdict {
-            Verdict::LoggedIn(account) => match trial.speaker {
-                Some(speaker) if self.admits(account, speaker.name()) => {
+        let refusal = match (verdict, trial.purpose) {
+            (Verdict::LoggedIn(account), Purpose::LogIn(speaker)) => {
+                if self.admits(account, client, speaker.name()) {
                     self.enter(client, speaker, Some(account), out);
                     out.push(Effect::Resume(client));
                     return;
                 }
-                _ => {
-                    out.push(Effect::Reply(client, Reply::LogInRefused));
-                    None
-                }
-            },
-            Verdict::LogInRefused | Verdict::PasswordChanged | Verdict::PasswordRefused => {
                 out.push(Effect::Reply(client, Reply::LogInRefused));
                 None
             }
-            Verdict::SignedUp => {
+            (Verdict::LogInRefused, _) => {
+                out.push(Effect::Reply(client, Reply::LogInRefused));
+                None
+            }
+            (Verdict::SignedUp, _) => {
                 out.push(Effect::Log(client, LogLine::AccountCreated));
                 out.push(Effect::Reply(client, Reply::AccountCreated));
                 None
             }
-            Verdict::SignUpRefused(why) => Some(Refusal::SignUp(why)),
-            Verdict::Failed => Some(Refusal::TryAgain),
+            (Verdict::SignUpRefused(why), _) => Some(Refusal::SignUp(why)),
+            // The others are no answer to this.
+            (
+                Verdict::Failed
+                | Verdict::LoggedIn(_)
+                | Verdict::PasswordChanged
+                | Verdict::PasswordRefused,
+                _,
+            ) => Some(Refusal::TryAgain),
         };
         // A reference client takes any byte for success, and an error for a message.
         if let Some(refusal) = refusal.filter(|_| self.speaks_lines(client)) {
@@ -167,28 +190,29 @@ impl Room {
         self.close(client, out);
     }
 
-    /// Takes the name if the account still exists and is not in use.
-    fn admits(&mut self, account: AccountId, name: &str) -> bool {
-        !self.removed.contains(&account) && self.names.take(name)
+    fn password_changed(
+        &mut self,
+        client: ClientId,
+        trial: &Trial,
+        verdict: Verdict,
+        out: &mut Vec<Effect>,
+    ) {
+        if verdict != Verdict::PasswordRefused {
+            self.attempts.take_back(trial.attempt);
+        }
+        let reply = match verdict {
+            Verdict::PasswordChanged => Reply::PasswordChanged,
+            Verdict::PasswordRefused => Reply::Error(Refusal::WrongPassword),
+            _ => Reply::Error(Refusal::TryAgain),
+        };
+        out.push(Effect::Reply(client, reply));
+        out.push(Effect::Resume(client));
     }
 
-    fn trial(&mut self, client: ClientId) -> Option<&mut Trial> {
-        match &mut self.guest_mut(client)?.stage {
-            Stage::OnTrial(trial) => Some(trial),
-            _ => None,
-        }
-    }
-
-    /// Ends the trial of `client`, which is a stranger again until it is decided.
-    fn take_trial(&mut self, client: ClientId) -> Option<Trial> {
-        let stage = &mut self.guest_mut(client)?.stage;
-        match std::mem::replace(stage, Stage::New) {
-            Stage::OnTrial(trial) => Some(*trial),
-            other => {
-                *stage = other;
-                None
-            }
-        }
+    /// Takes the name if the account still exists, is not banned and not in use.
+    fn admits(&mut self, account: AccountId, client: ClientId, name: &str) -> bool {
+        let welcome = !self.removed.contains(&account) && !self.is_banned(name);
+        welcome && self.names.take(name, client.slot)
     }
 
     fn speaks_lines(&self, client: ClientId) -> bool {

@@ -11,8 +11,12 @@
 //! - of a connection that has ended or is to be closed nothing further is heard.
 
 mod attempts;
+mod commands;
+mod history;
 mod log_ins;
+mod moderation;
 mod names;
+mod sanctions;
 mod strangers;
 mod vocabulary;
 
@@ -23,13 +27,16 @@ use std::net::IpAddr;
 use std::num::NonZero;
 use std::time::Instant;
 
+use crate::accounts::records::{Kept, SanctionChange, UnixSeconds};
 use crate::accounts::{AccountId, Job};
 use crate::limits;
 use crate::protocol::framing::{Decoded, FrameError, Framing, OwnHead};
 use crate::protocol::{Event, Protocol, Refusal, Reply, Request, Speaker};
 use attempts::Attempts;
+use history::History;
 use log_ins::Trial;
 use names::Names;
+use sanctions::Sanctions;
 
 /// One connection.
 #[derive(Debug)]
@@ -49,8 +56,8 @@ enum Stage {
     Vacant,
     /// Has not logged in.
     New,
-    /// Waits for a verdict, or for its turn to get one.
-    OnTrial(Box<Trial>),
+    /// Waits for the verdict on its sign-up or log-in.
+    OnTrial,
     /// Is in the room; `None` where connections have no names.
     InRoom(Option<Speaker>, Option<RowNumber>),
     /// Is being closed; nothing further is heard of it.
@@ -72,6 +79,9 @@ pub struct Room {
     /// Connections of each address that is not exempt.
     per_address: HashMap<IpAddr, usize>,
     attempts: Attempts,
+    /// What waits for a verdict, or for its turn to get one: of those on trial, and of those
+    /// in the room who want another password.
+    trials: HashMap<ClientId, Trial>,
     /// Jobs under way; never more than `limits::ACCOUNT_JOBS_MAX`.
     jobs: usize,
     /// Who waits for a job to end, first come first served. Entries of those who have left
@@ -83,6 +93,11 @@ pub struct Room {
     penalties: BTreeSet<(Instant, ClientId)>,
     /// The latest removed accounts, so that a verdict under way revives none.
     removed: VecDeque<AccountId>,
+    history: History,
+    sanctions: Sanctions,
+    /// What people's clocks show. Decides nothing but when a ban or a mute is over, which
+    /// may be after a restart.
+    wall_clock: UnixSeconds,
     shutting_down: bool,
 }
 
@@ -99,13 +114,40 @@ impl Room {
             stranger_count: 0,
             per_address: HashMap::new(),
             attempts: Attempts::default(),
+            trials: HashMap::new(),
             jobs: 0,
             queue: VecDeque::new(),
             queued: 0,
             penalties: BTreeSet::new(),
             removed: VecDeque::new(),
+            history: History::new(limits.history),
+            sanctions: Sanctions::default(),
+            wall_clock: 0,
             shutting_down: false,
         }
+    }
+
+    /// Goes on from what was kept before the start.
+    pub fn restore(&mut self, kept: Kept) {
+        self.history.restore(kept.history);
+        for sanction in kept.sanctions {
+            self.sanctions.change(&SanctionChange::Impose(sanction), self.wall_clock);
+        }
+    }
+
+    /// Takes in what people's clocks show.
+    pub fn set_wall_clock(&mut self, wall_clock: UnixSeconds) {
+        self.wall_clock = wall_clock;
+    }
+
+    /// What people's clocks show, as of the last time it was told.
+    pub fn wall_clock(&self) -> UnixSeconds {
+        self.wall_clock
+    }
+
+    /// How many messages and bytes of them are kept.
+    pub fn history_size(&self) -> (usize, usize) {
+        self.history.size()
     }
 
     /// Takes in what happened to `client` at `now`; appends what is to be done.
@@ -137,7 +179,8 @@ impl Room {
     /// Whether a frame of `client` would be heard now. It is not while a verdict is
     /// pending (then frames wait), nor when it is being closed (then they are lost).
     pub fn listens_to(&self, client: ClientId) -> bool {
-        matches!(self.guest(client), Some(Guest { stage: Stage::New | Stage::InRoom(..), .. }))
+        matches!(self.stage(client), Some(Stage::New | Stage::InRoom(..)))
+            && (self.trials.is_empty() || !self.trials.contains_key(&client))
     }
 
     /// Whether `client` is in the room.
@@ -148,7 +191,8 @@ impl Room {
     /// Whether `origin` may have a further connection.
     pub fn admits_address(&self, origin: Origin) -> bool {
         let count = || self.per_address.get(&origin.address).copied().unwrap_or_default();
-        origin.exempt || count() < self.limits.per_address
+        (origin.exempt || count() < self.limits.per_address)
+            && !self.sanctions.bans_address(origin.address, self.wall_clock)
     }
 
     /// When [`Room::tick`] has something to do.
@@ -186,12 +230,13 @@ impl Room {
     /// Says farewell to everyone. Nothing further is heard of anyone.
     pub fn shut_down(&mut self, out: &mut Vec<Effect>) {
         self.shutting_down = true;
+        self.trials.clear();
         for (slot, guest) in self.guests.iter_mut().enumerate() {
             let client = ClientId { slot: slot as u32, generation: guest.generation };
             match std::mem::replace(&mut guest.stage, Stage::Leaving) {
                 Stage::Vacant => guest.stage = Stage::Vacant,
                 Stage::Leaving => {}
-                Stage::New | Stage::OnTrial(_) => {
+                Stage::New | Stage::OnTrial => {
                     self.stranger_count -= 1;
                     out.push(Effect::Close(client));
                 }
@@ -268,7 +313,7 @@ impl Room {
             }
             Stage::New => (protocol.parse(frame, framing, None), false),
             Stage::InRoom(speaker, _) => (protocol.parse(frame, framing, speaker.as_ref()), true),
-            Stage::Vacant | Stage::OnTrial(_) | Stage::Leaving => return,
+            Stage::Vacant | Stage::OnTrial | Stage::Leaving => return,
         };
         let lines = !framing.is_bursts();
         let unacceptable = matches!(frame, Decoded::Fault(_));
@@ -277,11 +322,14 @@ impl Room {
             Request::Pass(bytes) => {
                 out.push(Effect::Broadcast { event: Event::Passed(bytes), from: Some(client) });
             }
+            Request::Command(command) => self.command(client, origin, command, now, out),
             Request::SignUp(Ok(credentials)) => {
-                self.try_to(client, origin, Job::SignUp(credentials), now, out);
+                let user_name = credentials.user_name.clone();
+                self.try_to(client, origin, Job::SignUp(credentials), &user_name, now, out);
             }
             Request::LogIn(Some(credentials)) => {
-                self.try_to(client, origin, Job::LogIn(credentials), now, out);
+                let user_name = credentials.user_name.clone();
+                self.try_to(client, origin, Job::LogIn(credentials), &user_name, now, out);
             }
             Request::TakeName(Ok(name)) => self.take_name(client, &name, out),
             Request::SignUp(Err(refusal)) => {
@@ -321,16 +369,10 @@ impl Room {
         }
     }
 
-    fn say(&mut self, client: ClientId, text: String, out: &mut Vec<Effect>) {
-        let Some(Guest { stage: Stage::InRoom(Some(speaker), _), .. }) = self.guest(client) else {
-            return;
-        };
-        let event = Event::Said { name: speaker.name().into(), text };
-        out.push(Effect::Broadcast { event, from: Some(client) });
-    }
-
     fn take_name(&mut self, client: ClientId, name: &str, out: &mut Vec<Effect>) {
-        if self.names.take(name) {
+        if self.is_banned(name) {
+            self.refuse_name(client, Refusal::Banned, out);
+        } else if self.names.take(name, client.slot) {
             self.enter(client, Speaker::with_nickname(name), None, out);
         } else {
             self.refuse_name(client, Refusal::NameInUse, out);
@@ -362,12 +404,24 @@ impl Room {
         self.stranger_count -= 1;
         out.push(Effect::Log(client, LogLine::Connected(name.clone().into())));
         out.push(Effect::Reply(client, Reply::Welcome));
+        self.replay(client, out);
         if self.protocol.echoes() {
             out.push(Effect::Enter(client));
             out.push(Effect::Broadcast { event: Event::Joined(name), from: None });
         } else {
             out.push(Effect::Broadcast { event: Event::Joined(name), from: None });
             out.push(Effect::Enter(client));
+        }
+    }
+
+    /// What was said before, for those who can tell it from what is said now.
+    fn replay(&self, client: ClientId, out: &mut Vec<Effect>) {
+        let in_lines = self.guest(client).is_some_and(|guest| guest.framing == Framing::Lines);
+        if in_lines && self.protocol.has_accounts() {
+            let latest = self.history.latest(self.limits.history_replayed);
+            if !latest.is_empty() {
+                out.push(Effect::Reply(client, Reply::History(latest)));
+            }
         }
     }
 
@@ -393,6 +447,7 @@ impl Room {
 
     /// Takes `client` out of the room, or off its trial, and announces it.
     fn leave(&mut self, client: ClientId, out: &mut Vec<Effect>) {
+        self.give_up(client);
         let Some(guest) = self.guest_mut(client) else { return };
         match std::mem::replace(&mut guest.stage, Stage::Leaving) {
             Stage::InRoom(speaker, _) => {
@@ -403,11 +458,7 @@ impl Room {
                 let event = Event::Left(speaker.name().into());
                 out.push(Effect::Broadcast { event, from: None });
             }
-            Stage::New => self.stranger_count -= 1,
-            Stage::OnTrial(trial) => {
-                self.stranger_count -= 1;
-                self.give_up(client, &trial);
-            }
+            Stage::New | Stage::OnTrial => self.stranger_count -= 1,
             Stage::Leaving | Stage::Vacant => {}
         }
     }
@@ -416,6 +467,10 @@ impl Room {
         let guest = self.guests.get(client.slot as usize)?;
         let there = !matches!(guest.stage, Stage::Vacant) && guest.generation == client.generation;
         there.then_some(guest)
+    }
+
+    fn stage(&self, client: ClientId) -> Option<&Stage> {
+        self.guest(client).map(|guest| &guest.stage)
     }
 
     fn guest_mut(&mut self, client: ClientId) -> Option<&mut Guest> {

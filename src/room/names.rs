@@ -1,49 +1,58 @@
-//! The names in the room, each unique by two keys.
+//! The names in the room, each unique by two keys, and who bears them.
 //!
-//! Knows names. Knows nothing of who bears them: whether a name is free is all that is
-//! ever asked, so a name costs two hashed keys of eight bytes, which an idle speaker can
-//! afford. The hash is keyed at random; two of 100,000 names share one by chance once in a
-//! billion rooms, and then a free name is refused, never a taken one given away.
+//! Knows names and places. Keeps no name: a name costs two hashed keys, which an idle
+//! speaker can afford. The hash is keyed at random; two of 100,000 names share one by
+//! chance once in a billion rooms, and then a free name is refused, never a taken one given
+//! away. Who is found by a name is to be asked for it again, for the same reason.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::protocol::text::NameKeys;
+use crate::protocol::text::{self, NameKeys};
 
 /// The names that are taken now.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    keys: HashSet<u64>,
+    /// Of the case-folded names, with the slot of whoever bears it.
+    folded: HashMap<u64, u32>,
+    skeletons: HashSet<u64>,
     hasher: RandomState,
 }
 
 impl Names {
-    /// Takes `name` if neither it nor one that looks like it is taken; says whether.
-    pub(super) fn take(&mut self, name: &str) -> bool {
-        let keys = self.keys_of(name);
-        if keys.iter().any(|key| self.keys.contains(key)) {
+    /// Takes `name` for `slot` if neither it nor one that looks like it is taken; says
+    /// whether.
+    pub(super) fn take(&mut self, name: &str, slot: u32) -> bool {
+        let [folded, skeleton] = self.keys_of(name);
+        if self.folded.contains_key(&folded) || self.skeletons.contains(&skeleton) {
             return false;
         }
-        self.keys.extend(keys);
+        self.folded.insert(folded, slot);
+        self.skeletons.insert(skeleton);
         true
     }
 
     /// Gives a taken name back.
     pub(super) fn free(&mut self, name: &str) {
-        for key in self.keys_of(name) {
-            self.keys.remove(&key);
-        }
+        let [folded, skeleton] = self.keys_of(name);
+        self.folded.remove(&folded);
+        self.skeletons.remove(&skeleton);
     }
 
-    /// Whether no name is taken.
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+    /// The slot of whoever seems to bear `name`, letter case aside.
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        let folded = self.hasher.hash_one(text::fold(name));
+        self.folded.get(&folded).copied()
+    }
+
+    /// How many are taken.
+    pub(super) fn len(&self) -> usize {
+        self.folded.len()
     }
 
     fn keys_of(&self, name: &str) -> [u64; 2] {
         let NameKeys { folded, skeleton } = NameKeys::of(name);
-        [self.hasher.hash_one((0_u8, folded)), self.hasher.hash_one((1_u8, skeleton))]
+        [self.hasher.hash_one(folded), self.hasher.hash_one(skeleton)]
     }
 }
 
@@ -54,14 +63,20 @@ mod tests {
     #[test]
     fn a_name_is_taken_once_and_free_again() {
         let mut names = Names::default();
-        assert!(names.take("lior"));
-        assert!(!names.take("Lior"), "another case");
-        assert!(!names.take("liоr"), "a lookalike: Cyrillic o");
-        assert!(names.take("dana"));
+        assert!(names.take("lior", 7));
+        assert!(!names.take("Lior", 8), "another case");
+        assert!(!names.take("liоr", 8), "a lookalike: Cyrillic o");
+        assert!(names.take("dana", 8));
+        assert_eq!(
+            (names.find("LIOR"), names.find("dana"), names.find("ana")),
+            (Some(7), Some(8), None)
+        );
         names.free("lior");
-        assert!(names.take("LIOR"));
+        assert_eq!(names.find("lior"), None);
+        assert!(names.take("LIOR", 9));
         names.free("LIOR");
         names.free("dana");
-        assert!(names.is_empty());
+        assert_eq!(names.len(), 0);
+        assert!(names.skeletons.is_empty());
     }
 }

@@ -26,7 +26,7 @@ impl Room {
             }
             self.strangers.pop_front();
             let Some(guest) = self.guest_mut(client) else { continue };
-            if let Stage::OnTrial(_) = guest.stage {
+            if let Stage::OnTrial = guest.stage {
                 // The wait for the hash does not count.
                 self.strangers.push_back((now, client));
                 continue;
@@ -56,6 +56,6 @@ impl Room {
     }
 
     fn is_stranger(&self, client: ClientId) -> bool {
-        matches!(self.guest(client), Some(Guest { stage: Stage::New | Stage::OnTrial(_), .. }))
+        matches!(self.guest(client), Some(Guest { stage: Stage::New | Stage::OnTrial, .. }))
     }
 }

@@ -5,8 +5,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::*;
-use crate::accounts::SignUpRefusal;
-use crate::accounts::Verdict;
+use crate::accounts::records::HistoryLimits;
+use crate::accounts::{SignUpRefusal, Verdict};
+
+mod commands;
+mod sanctions;
 
 const HERE: Origin = Origin { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), exempt: false };
 const EXEMPT: Origin = Origin { exempt: true, ..HERE };
@@ -23,8 +26,20 @@ fn guest(slot: u32) -> ClientId {
 
 impl Play {
     fn new(protocol: Protocol) -> Self {
+        Self::keeping(protocol, 0)
+    }
+
+    /// In a room that keeps so many messages.
+    fn keeping(protocol: Protocol, messages: usize) -> Self {
         let log_in_wait = limits::LOGIN_WAIT;
-        let limits = RoomLimits { frame_bytes_max: 8_192, log_in_wait, per_address: 3 };
+        let history = HistoryLimits { messages, bytes: 100_000 };
+        let limits = RoomLimits {
+            frame_bytes_max: 8_192,
+            log_in_wait,
+            per_address: 3,
+            history,
+            history_replayed: 2,
+        };
         Self { room: Room::new(protocol, limits), now: Instant::now() }
     }
 

@@ -3,8 +3,10 @@
 //! Knows the words. Knows no rule: those are the room's.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::accounts::records::{HistoryLimits, Said};
 use crate::accounts::{Job, Verdict};
 use crate::protocol::framing::{Decoded, Framing};
 use crate::protocol::{Event, Reply};
@@ -66,6 +68,13 @@ pub enum Effect {
         /// Who caused it, if still connected.
         from: Option<ClientId>,
     },
+    /// Have this written down.
+    Record {
+        /// What was said.
+        said: Arc<Said>,
+        /// What has a lower number is to be forgotten.
+        forget_before: i64,
+    },
     /// From here on it no longer hears the room.
     Depart(ClientId),
     /// Close it once its last words are written.
@@ -102,4 +111,8 @@ pub struct RoomLimits {
     pub log_in_wait: Duration,
     /// Connections of one address that is not exempt.
     pub per_address: usize,
+    /// How much of what is said is kept.
+    pub history: HistoryLimits,
+    /// Messages replayed to who logs in, in lines.
+    pub history_replayed: usize,
 }

@@ -81,6 +81,8 @@ pub struct Connection<S> {
     exempt: bool,
     /// A bulk sender that waits for a recipient.
     pub held: bool,
+    /// It is not heard until it has read more of what it was sent.
+    pub must_read_first: bool,
     peer: Peer,
     activity: Option<Box<Activity>>,
     unread: Option<Box<Unread>>,
@@ -138,6 +140,7 @@ impl<S: Transport> Connection<S> {
             timers: 0,
             exempt,
             held: false,
+            must_read_first: false,
             peer: Peer::new(peer),
             activity: None,
             unread: None,

@@ -5,7 +5,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::{TcpListener as MioListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -13,10 +14,12 @@ use mio::{Events, Interest, Poll, Token};
 use super::accepting::{Accepting, Listener};
 use super::connection::Transport;
 use super::mailbox::{Mail, Mailbox, Postbox, mailbox};
+use super::operating::Outcome;
 use super::turn::Server;
+use crate::accounts::records::{Record, UnixSeconds};
 use crate::accounts::{Accounts, Notice, Verdict};
 use crate::limits;
-use crate::operator::Errand;
+use crate::operator::{Answer, Errand};
 use crate::room::ClientId;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -92,6 +95,7 @@ impl EventLoop {
                 result => result?,
             }
             let now = Instant::now();
+            self.server.set_wall_clock(wall_clock());
             for event in &events {
                 match event.token() {
                     LISTENER => accepting.note(),
@@ -114,9 +118,8 @@ impl EventLoop {
                         self.server.account_removed(account, now);
                     }
                     Mail::Operator(Errand { command, reply }) => {
-                        let answer = self.server.operate(&command, now);
-                        // Whoever asked may have gone.
-                        let _ = reply.try_send(answer);
+                        let outcome = self.server.operate(&command, now);
+                        answer(outcome, reply, accounts);
                     }
                     Mail::ShutDown => self.server.shut_down(now),
                 }
@@ -128,6 +131,7 @@ impl EventLoop {
             accepting.accept(&self.listener, &mut self.server, register, now);
             self.server.turn(now);
             self.submit_jobs(accounts, now);
+            self.hand_over_records(accounts);
             if self.server.is_finished(now) {
                 return Ok(());
             }
@@ -140,6 +144,16 @@ impl EventLoop {
         }
         let deadline = self.server.deadline(now).into_iter().chain(accepting.deadline(now)).min();
         deadline.map(|at| at.saturating_duration_since(now))
+    }
+
+    fn hand_over_records(&mut self, accounts: Option<&Accounts<ClientId>>) {
+        let mut unwritten = 0;
+        for (said, forget_before) in self.server.take_records() {
+            let record = Record::Said { said, forget_before };
+            let taken = accounts.is_some_and(|accounts| accounts.record(record).is_ok());
+            unwritten += u64::from(!taken);
+        }
+        self.server.note_unwritten(unwritten);
     }
 
     fn submit_jobs(&mut self, accounts: Option<&Accounts<ClientId>>, now: Instant) {
@@ -157,6 +171,37 @@ impl EventLoop {
             self.server.verdict(client, Verdict::Failed, now);
         }
     }
+}
+
+/// Answers the operator: at once, or, if something is to outlive the server, by whoever has
+/// written it down.
+fn answer(outcome: Outcome, reply: SyncSender<Answer>, accounts: Option<&Accounts<ClientId>>) {
+    let Outcome { answer, change } = outcome;
+    let (change, accounts) = match (change, accounts) {
+        (Some(change), Some(accounts)) => (change, accounts),
+        (Some(_), None) => return tell(&reply, answer, "; until the server ends: nothing is kept"),
+        (None, _) => return tell(&reply, answer, ""),
+    };
+    let acknowledge = Box::new(move |stored: bool| {
+        let lost = "; until the server ends: it could not be written down";
+        tell(&reply, answer, if stored { "" } else { lost });
+    });
+    if let Err(Record::Sanction(_, acknowledge)) =
+        accounts.record(Record::Sanction(change, acknowledge))
+    {
+        acknowledge(false);
+    }
+}
+
+/// Gives an answer, with something behind it. Whoever asked may have gone.
+fn tell(reply: &SyncSender<Answer>, answer: Answer, more: &str) {
+    let _ = reply.try_send(Answer { done: answer.done, text: answer.text + more });
+}
+
+/// What people's clocks show.
+fn wall_clock() -> UnixSeconds {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

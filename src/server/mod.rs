@@ -15,7 +15,7 @@ pub mod console;
 pub mod event_loop;
 pub mod journal;
 pub mod mailbox;
-mod operating;
+pub mod operating;
 pub mod outbox;
 pub mod pacing;
 pub mod peer;

@@ -48,6 +48,7 @@ impl<S: Transport> Server<S> {
         let room = if raw { self.broadcasts.room() } else { usize::MAX };
         let listening = self.room.listens_to(client);
         let holds = self.bulk_hold.holds();
+        let overfull = self.is_overfull(client);
         let connection = self.get(client)?;
         match connection.phase() {
             Phase::Open => {}
@@ -74,6 +75,10 @@ impl<S: Transport> Server<S> {
             }
             return None;
         }
+        if overfull {
+            connection.must_read_first = true;
+            return None;
+        }
         // While a verdict is pending frames wait, but a peer that is gone is let go.
         if !listening && !connection.is_hung_up() {
             return None;
@@ -97,6 +102,7 @@ impl<S: Transport> Server<S> {
         let mut rest = input;
         for frames in 0.. {
             let listening = self.room.listens_to(client);
+            let overfull = self.is_overfull(client);
             let spent = frames >= limits::READ_FRAMES_MAX || self.broadcasts.is_full();
             let rate = self.settings.message_rate;
             let slot = client.slot as usize;
@@ -109,11 +115,12 @@ impl<S: Transport> Server<S> {
                 .activity()
                 .filter(|_| counted)
                 .and_then(|activity| activity.messages.wait_until(rate, now));
-            if !listening || spent || wait.is_some() {
+            if !listening || spent || overfull || wait.is_some() {
                 connection.keep(rest, true, now);
+                connection.must_read_first |= overfull;
                 match wait {
                     Some(at) if connection.has_input() => self.set_timer(at, client, Timer::Rate),
-                    None if listening => self.enqueue(client),
+                    None if listening && !overfull => self.enqueue(client),
                     _ => {}
                 }
                 return;
@@ -146,6 +153,14 @@ impl<S: Transport> Server<S> {
         }
     }
 
+    /// Whether `client` has much to read yet: it is not heard until it has, or what it asks
+    /// for could fill its queue. A flush lets it go on.
+    fn is_overfull(&self, client: ClientId) -> bool {
+        let connection = self.connections.get(client.slot as usize);
+        let outbox = connection.and_then(|connection| connection.outbox());
+        outbox.is_some_and(|outbox| outbox.queued_bytes() > self.settings.queue_soft_bytes)
+    }
+
     /// All frames that are there are decided: keeps what may become one.
     fn keep(&mut self, client: ClientId, rest: &[u8], silence_matters: bool, now: Instant) {
         let Some(connection) = self.get(client) else { return };
@@ -176,12 +191,17 @@ impl<S: Transport> Server<S> {
             let Some(connection) = self.get(client) else { continue };
             connection.held = false;
             connection.activity_mut().bulk.remain_bulk(now);
-            // Its silence may have come while it was not read.
-            let silent_at = connection.silent_at();
-            self.enqueue(client);
-            if let Some(at) = silent_at {
-                self.set_timer(at, client, Timer::Silence);
-            }
+            self.hear_again(client);
+        }
+    }
+
+    /// Goes on with a client that was not read for a while.
+    pub(super) fn hear_again(&mut self, client: ClientId) {
+        // Its silence may have come meanwhile.
+        let silent_at = self.get(client).and_then(|connection| connection.silent_at());
+        self.enqueue(client);
+        if let Some(at) = silent_at {
+            self.set_timer(at, client, Timer::Silence);
         }
     }
 }

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use super::pacing::MessageRate;
+use crate::accounts::records::HistoryLimits;
 use crate::cli::{Exempt, ServeOptions};
+use crate::limits;
 use crate::protocol::Protocol;
 use crate::room::RoomLimits;
 
@@ -41,6 +43,15 @@ impl Settings {
                 frame_bytes_max: options.max_frame,
                 log_in_wait: Duration::from_secs(options.login_timeout.into()),
                 per_address: options.max_per_address,
+                history: HistoryLimits {
+                    messages: if options.protocol.has_accounts() {
+                        options.history_keep
+                    } else {
+                        0
+                    },
+                    bytes: limits::HISTORY_BYTES_MAX,
+                },
+                history_replayed: options.history,
             },
             message_rate: MessageRate {
                 burst: options.message_burst,

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use log::Level;
@@ -21,6 +22,7 @@ use super::journal::Journal;
 use super::pacing::BulkHold;
 use super::settings::Settings;
 use super::timers::{Timer, Timers};
+use crate::accounts::records::{Kept, Said, UnixSeconds};
 use crate::accounts::{AccountId, Job, Verdict};
 use crate::limits;
 use crate::room::{ClientId, Effect, Input, LogLine, Origin, Room};
@@ -71,8 +73,16 @@ pub struct Server<S> {
     pub(super) queued_bytes: usize,
     pub(super) effects: Vec<Effect>,
     jobs: Vec<(ClientId, Job)>,
+    records: Vec<(Arc<Said>, i64)>,
+    /// What was said and could not be written down.
+    pub(super) unwritten: u64,
+    /// Messages said since the start.
+    pub(super) said: u64,
+    pub(super) started_at: Option<Instant>,
     pub(super) scratch: Vec<u8>,
     journal: Journal,
+    /// When the operator wants the server to end.
+    pub(super) closing_at: Option<Instant>,
     shutting_down_until: Option<Instant>,
     emptied: bool,
 }
@@ -98,11 +108,26 @@ impl<S: Transport> Server<S> {
             queued_bytes: 0,
             effects: Vec::new(),
             jobs: Vec::new(),
+            records: Vec::new(),
+            unwritten: 0,
+            said: 0,
+            started_at: None,
             scratch: vec![0; 2 * limits::READ_BYTES_MAX],
             journal: Journal::default(),
+            closing_at: None,
             shutting_down_until: None,
             emptied: false,
         }
+    }
+
+    /// Goes on from what was kept before the start.
+    pub fn restore(&mut self, kept: Kept) {
+        self.room.restore(kept);
+    }
+
+    /// Takes in what people's clocks show.
+    pub fn set_wall_clock(&mut self, wall_clock: UnixSeconds) {
+        self.room.set_wall_clock(wall_clock);
     }
 
     /// How many connections there are.
@@ -165,6 +190,7 @@ impl<S: Transport> Server<S> {
             self.room.deadline(),
             self.broadcasts.deadline(),
             self.journal.deadline(),
+            self.closing_at,
             self.shutting_down_until,
             hold,
         ];
@@ -235,6 +261,7 @@ impl<S: Transport> Server<S> {
 
     /// Begins to shut down.
     pub fn shut_down(&mut self, now: Instant) {
+        self.closing_at = None;
         if self.shutting_down_until.is_none() {
             self.shutting_down_until = Some(now + limits::DRAIN_WAIT);
             self.room.shut_down(&mut self.effects);
@@ -247,8 +274,25 @@ impl<S: Transport> Server<S> {
         self.jobs.drain(..)
     }
 
+    /// What is to be written down: what was said, and the number below which everything is
+    /// to be forgotten.
+    pub fn take_records(&mut self) -> impl Iterator<Item = (Arc<Said>, i64)> + '_ {
+        self.records.drain(..)
+    }
+
+    /// Notes that `messages` of what was said could not be written down.
+    pub fn note_unwritten(&mut self, messages: u64) {
+        if self.unwritten == 0 && messages > 0 {
+            log::warn!(
+                "the disk is too slow for what is said: some will be missing after a restart"
+            );
+        }
+        self.unwritten += messages;
+    }
+
     /// One turn.
     pub fn turn(&mut self, now: Instant) {
+        self.started_at.get_or_insert(now);
         // Before anyone recovers or goes: the wait until now was theirs.
         self.bulk_hold.update(!self.held.is_empty(), now);
         self.look_again(now);
@@ -268,6 +312,9 @@ impl<S: Transport> Server<S> {
 
     /// Looks at what timers say is due.
     fn look_again(&mut self, now: Instant) {
+        if self.closing_at.is_some_and(|at| at <= now) {
+            self.shut_down(now);
+        }
         self.room.tick(now, &mut self.effects);
         self.apply_effects(now);
         while let Some((client, timer)) = self.timers.pop_due(now) {
@@ -330,6 +377,7 @@ impl<S: Transport> Server<S> {
                 Effect::Broadcast { event, from } => self.broadcast(&event, from, now),
                 Effect::Close(client) => self.begin_closing(client, now),
                 Effect::Drop(client) => self.finish(client),
+                Effect::Record { said, forget_before } => self.records.push((said, forget_before)),
                 Effect::Submit(client, job) => self.jobs.push((client, job)),
                 Effect::Resume(client) => self.enqueue(client),
                 Effect::Log(client, line) => self.log(client, &line, now),

@@ -22,6 +22,7 @@ impl<S: Transport> Server<S> {
     /// Says `event` to the room, but not to the speaker where the protocol does not echo.
     pub(super) fn broadcast(&mut self, event: &Event, from: Option<ClientId>, now: Instant) {
         let (in_lines, in_bursts) = (!self.members.is_empty(), self.burst_members > 0);
+        self.said += u64::from(matches!(event, Event::Said { .. } | Event::Passed(_)));
         let place = self.broadcasts.push(event, in_lines, in_bursts, now);
         let speaker = from.filter(|_| !self.settings.protocol.echoes());
         if let Some(outbox) = speaker.and_then(|speaker| self.outbox(speaker)) {
@@ -44,7 +45,11 @@ impl<S: Transport> Server<S> {
             }
             _ => {}
         }
+        let private = matches!(reply, Reply::Private { .. });
         let mut bytes = protocol.encode_reply(reply);
+        if private {
+            self.broadcasts.count_private(bytes.len());
+        }
         match bursts {
             _ if verbatim => {}
             true => bytes.insert(0, b'\n'),
@@ -172,7 +177,9 @@ impl<S: Transport> Server<S> {
 
     /// Writes what is due: the broadcasts to everyone, or what somebody has of its own.
     pub(super) fn flush(&mut self, now: Instant) {
-        if !self.broadcasts.are_due(now) {
+        let due = self.broadcasts.are_due(now);
+        self.broadcasts.forget_private();
+        if !due {
             for client in std::mem::take(&mut self.dirty) {
                 self.flush_one(client, false, now);
             }
@@ -289,6 +296,7 @@ impl<S: Transport> Server<S> {
         self.queued_bytes = self.queued_bytes + queued_bytes - outbox.accounted_bytes;
         outbox.accounted_bytes = queued_bytes;
         let over_soft = queued_bytes > soft && open;
+        let may_be_heard = queued_bytes <= soft;
         match (outbox.over_soft_since, over_soft) {
             (None, true) => {
                 outbox.over_soft_since = Some(now);
@@ -303,6 +311,12 @@ impl<S: Transport> Server<S> {
         }
         if queued_bytes > hard && open {
             self.expel(client, "it left too much unread", now);
+        }
+        if may_be_heard
+            && let Some(connection) = self.get(client)
+            && std::mem::take(&mut connection.must_read_first)
+        {
+            self.hear_again(client);
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use chinwag::accounts::records::HistoryLimits;
 use chinwag::accounts::{AccountId, Verdict};
 use chinwag::protocol::Protocol;
 use chinwag::room::{ClientId, RoomLimits};
@@ -70,6 +71,8 @@ impl World {
                 frame_bytes_max: *rng.pick(&[1_024, 8_192]),
                 log_in_wait: Duration::from_secs(60),
                 per_address: *rng.pick(&[3, 64]),
+                history: HistoryLimits { messages: 0, bytes: 0 },
+                history_replayed: 0,
             },
             message_rate: MessageRate { burst: 20, per_second: 10 },
             connections_max: rng.range(6, 40),

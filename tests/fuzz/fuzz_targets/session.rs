@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use chinwag::accounts::records::HistoryLimits;
 use chinwag::accounts::{AccountId, Job, Verdict};
 use chinwag::protocol::Protocol;
 use chinwag::room::{ClientId, RoomLimits};
@@ -77,6 +78,8 @@ fn settings(protocol: Protocol) -> Settings {
             frame_bytes_max: 1_024,
             log_in_wait: Duration::from_secs(60),
             per_address: 64,
+            history: HistoryLimits { messages: 10, bytes: 1_000 },
+            history_replayed: 5,
         },
         message_rate: MessageRate { burst: 20, per_second: 10 },
         connections_max: 8,
