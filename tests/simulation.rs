@@ -16,9 +16,9 @@
 
 #[path = "simulation/client.rs"]
 mod client;
-#[path = "simulation/directed.rs"]
+#[path = "simulation/directed/mod.rs"]
 mod directed;
-#[path = "simulation/judge.rs"]
+#[path = "simulation/judge/mod.rs"]
 mod judge;
 #[path = "simulation/net.rs"]
 mod net;
@@ -26,7 +26,7 @@ mod net;
 mod rng;
 #[path = "simulation/worker.rs"]
 mod worker;
-#[path = "simulation/world.rs"]
+#[path = "simulation/world/mod.rs"]
 mod world;
 
 use std::collections::BTreeMap;

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use chinwag::protocol::Protocol;
 
-use super::client::{Conn, Kind, Leaving, SECRET_CHARS};
-use super::net::Written;
-use super::world::World;
+use crate::client::{Conn, Kind, Leaving, SECRET_CHARS};
+use crate::net::Written;
+use crate::world::World;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Heard<'a> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chinwag::protocol::Protocol;
 
-use super::client::Kind;
-use super::world::{World, identity};
+use crate::client::Kind;
+use crate::world::{World, identity};
 
 /// A client of the `n`th account that sends nothing yet.
 fn somebody(world: &mut World, kind: Kind, n: usize, exempt: bool) -> usize {

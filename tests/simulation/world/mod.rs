@@ -1,0 +1,165 @@
+//! The real server in a fake world: one seed decides everything that happens to it.
+
+mod acting;
+mod connecting;
+mod polling;
+mod settling;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use chinwag::accounts::records::HistoryLimits;
+use chinwag::accounts::{AccountId, Verdict};
+use chinwag::protocol::Protocol;
+use chinwag::room::{ClientId, RoomLimits};
+use chinwag::server::accepting::Accepting;
+use chinwag::server::pacing::MessageRate;
+use chinwag::server::settings::Settings;
+use chinwag::server::turn::Server;
+
+use crate::client::{Conn, Kind, Leaving, SECRET_CHARS};
+use crate::net::{FakeListener, Net, Pipe, SharedNet, SharedPipe, Socket};
+use crate::rng::Rng;
+use crate::worker::Worker;
+
+const MS: Duration = Duration::from_millis(1);
+pub const ACCOUNTS: usize = 10;
+
+pub struct World {
+    pub protocol: Protocol,
+    pub settings: Settings,
+    pub server: Server<Socket>,
+    accepting: Accepting,
+    pub listener: FakeListener,
+    listener_armed: bool,
+    pub net: SharedNet,
+    pub worker: Worker,
+    pub conns: Vec<Conn>,
+    live: Vec<usize>,
+    by_client: HashMap<ClientId, usize>,
+    /// Identities of connections that are gone.
+    stale: Vec<ClientId>,
+    base: Instant,
+    pub chaos: bool,
+    numbers: usize,
+    /// Connections that had a name, in the order in which they had it.
+    pub sessions: HashMap<String, Vec<usize>>,
+    pub removed: HashSet<AccountId>,
+    removals: VecDeque<AccountId>,
+    /// Of the relay: how much was passed on when a connection came.
+    pub came_at: HashMap<usize, usize>,
+    pub turns: u64,
+    /// No limits per address.
+    pub always_exempt: bool,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let protocol = match Rng::new(!seed).below(8) {
+            0..=3 => Protocol::Accounts,
+            4 | 5 => Protocol::Nickname,
+            6 => Protocol::Relay,
+            _ => Protocol::Uppercase,
+        };
+        Self::of(protocol, seed)
+    }
+
+    pub fn of(protocol: Protocol, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let soft = *rng.pick(&[500, 4_000, 65_536]);
+        let settings = Settings {
+            protocol,
+            room: RoomLimits {
+                frame_bytes_max: *rng.pick(&[1_024, 8_192]),
+                log_in_wait: Duration::from_secs(60),
+                per_address: *rng.pick(&[3, 64]),
+                history: HistoryLimits { messages: 0, bytes: 0 },
+                history_replayed: 0,
+            },
+            message_rate: MessageRate { burst: 20, per_second: 10 },
+            connections_max: rng.range(6, 40),
+            queue_soft_bytes: soft,
+            queue_hard_bytes: if rng.once_in(3) { soft + 2_000 } else { soft + 140_000 },
+            queue_total_bytes: if rng.once_in(6) { 30_000 } else { 1 << 29 },
+            exempt: "127.0.0.1".parse().unwrap(),
+            exit_when_empty: false,
+        };
+        let net = Net {
+            rng: rng.clone(),
+            faulty: false,
+            time: Duration::ZERO,
+            trace: seed,
+            passed: Vec::new(),
+            log_reads: protocol == Protocol::Relay,
+            open: 0,
+            descriptors: usize::MAX,
+        };
+        let net = Rc::new(RefCell::new(net));
+        let mut world = Self {
+            protocol,
+            server: Server::new(settings.clone()),
+            settings,
+            accepting: Accepting::default(),
+            listener: FakeListener { net: Rc::clone(&net), backlog: RefCell::default() },
+            listener_armed: false,
+            net,
+            worker: Worker::default(),
+            conns: Vec::new(),
+            live: Vec::new(),
+            by_client: HashMap::new(),
+            stale: Vec::new(),
+            base: Instant::now(),
+            chaos: false,
+            numbers: 0,
+            sessions: HashMap::new(),
+            removed: HashSet::new(),
+            removals: VecDeque::new(),
+            came_at: HashMap::new(),
+            turns: 0,
+            always_exempt: false,
+        };
+        for n in 0..ACCOUNTS {
+            let (name, user_name, password) = identity(n);
+            world.worker.add(&name, &user_name, &password);
+        }
+        world.worker.add("observer", "observer", "~~^^%%");
+        world.connect(Kind::Observer);
+        world.settle(60_000);
+        world
+    }
+
+    pub fn below(&self, most: usize) -> usize {
+        self.net.borrow_mut().rng.below(most)
+    }
+
+    pub fn once_in(&self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    pub fn now(&self) -> Instant {
+        self.base + self.net.borrow().time
+    }
+
+    pub fn pass(&self, time: Duration) {
+        self.net.borrow_mut().time += time;
+    }
+}
+
+/// Name, user name and password of the `n`th account.
+pub fn identity(n: usize) -> (String, String, String) {
+    let digit = |place: u32| SECRET_CHARS[n / 3_usize.pow(place) % 3];
+    (format!("name{n}"), format!("user{n}"), (0..9).map(digit).collect())
+}
+
+/// A nickname of capitals that are mistaken for nothing.
+fn nickname(mut n: usize) -> String {
+    let mut name = String::from("NK");
+    while n > 0 {
+        name.push(char::from(b'A' + (n % 8) as u8));
+        n /= 8;
+    }
+    name
+}

@@ -1,0 +1,180 @@
+//! What the event loop does, and what must hold whenever it has done it.
+
+use super::*;
+
+impl World {
+    /// What the event loop does once, if anything wakes it.
+    pub fn poll(&mut self) -> bool {
+        let now = self.now();
+        let mut awake = self.server.has_work(now) || self.accepting.has_work(&mut self.server, now);
+        awake |= self.deliver_events();
+        awake |= self.deliver_mail(now);
+        let deadline =
+            self.server.deadline(now).into_iter().chain(self.accepting.deadline(now)).min();
+        if !awake && deadline.is_none_or(|at| at > now) {
+            return false;
+        }
+        self.turns += 1;
+        let (server, listener) = (&mut self.server, &self.listener);
+        let mut taken = Vec::new();
+        self.accepting.accept(
+            listener,
+            server,
+            |socket, client| {
+                taken.push((socket.pipe.borrow().id, client));
+                Ok(())
+            },
+            now,
+        );
+        for (id, client) in taken {
+            let conn = &mut self.conns[id];
+            conn.client = Some(client);
+            // A registration tells at once what there is.
+            conn.pipe.borrow_mut().armed = true;
+            assert!(self.by_client.insert(client, id).is_none(), "an identity used twice");
+            self.came_at.insert(id, self.net.borrow().passed.len());
+        }
+        self.server.turn(now);
+        for (client, job) in self.server.take_jobs() {
+            if let Some(&id) = self.by_client.get(&client) {
+                assert!(!self.conns[id].submitted, "two jobs of one connection");
+                self.conns[id].submitted = true;
+            }
+            self.worker.submit(client, job);
+        }
+        self.look_after_turn();
+        true
+    }
+
+    pub(super) fn deliver_events(&mut self) -> bool {
+        let (chaos, mut events) = (self.chaos, 0);
+        if self.listener_armed && !(chaos && self.once_in(3)) {
+            self.listener_armed = false;
+            self.accepting.note();
+            events += 1;
+        }
+        let mut order = self.live.clone();
+        for index in (1..order.len()).rev() {
+            order.swap(index, self.below(index + 1));
+        }
+        for id in order {
+            let Some(client) = self.conns[id].client else { continue };
+            let pipe = Rc::clone(&self.conns[id].pipe);
+            let (armed, (readable, writable, gone)) = {
+                let pipe = pipe.borrow();
+                (pipe.armed && !pipe.closed, pipe.mask())
+            };
+            let late = chaos && armed && self.once_in(3);
+            let repeated = chaos && self.once_in(60);
+            if (armed && !late) || repeated {
+                pipe.borrow_mut().armed = false;
+                self.server.note(client, readable, writable, gone);
+                events += 1;
+            }
+            if chaos && id != 0 && self.once_in(150) {
+                // Invented.
+                let [r, w, h] = [self.once_in(2), self.once_in(2), self.once_in(6)];
+                self.server.note(client, r, w, h);
+                events += 1;
+            }
+        }
+        if chaos && !self.stale.is_empty() && self.once_in(20) {
+            let client = self.stale[self.below(self.stale.len())];
+            self.server.note(client, true, true, self.once_in(2));
+            events += 1;
+        }
+        events > 0
+    }
+
+    pub(super) fn deliver_mail(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while !self.removals.is_empty() && (!self.chaos || !self.once_in(2)) {
+            if let Some(account) = self.removals.pop_front() {
+                self.server.account_removed(account, now);
+                any = true;
+            }
+        }
+        while !self.worker.verdicts.is_empty() && (!self.chaos || !self.once_in(3)) {
+            let (client, verdict) = self.worker.verdicts.remove(0);
+            self.worker.outstanding -= 1;
+            self.server.verdict(client, verdict, now);
+            any = true;
+            if let Some(&id) = self.by_client.get(&client) {
+                self.judge_verdict(id, client, verdict);
+            }
+        }
+        any
+    }
+
+    /// Who is let in is let in at once, and nobody else.
+    pub(super) fn judge_verdict(&mut self, id: usize, client: ClientId, verdict: Verdict) {
+        let inside = self.server.is_in_room(client);
+        let conn = &self.conns[id];
+        let Verdict::LoggedIn(account) = verdict else {
+            assert!(!inside, "let in without a log-in: {verdict:?}");
+            return;
+        };
+        let others = self.sessions.get(&conn.name).map_or(&[][..], Vec::as_slice);
+        let in_use = others
+            .iter()
+            .any(|&other| self.conns[other].client.is_some_and(|c| self.server.is_in_room(c)));
+        // A removal that has yet to be told does not count.
+        let removed = self.removed.contains(&account) && !self.removals.contains(&account);
+        let gone = conn.pipe.borrow().closed;
+        if inside {
+            assert!(!in_use, "two sessions of one account: {}", conn.name);
+            assert!(!removed && !gone, "let in although removed or gone");
+            self.conns[id].account = Some(account);
+            self.enter(id);
+        } else {
+            assert!(in_use || removed || gone, "{} was not let in", conn.name);
+        }
+    }
+
+    pub(super) fn enter(&mut self, id: usize) {
+        let conn = &mut self.conns[id];
+        if let Some(second) = conn.second_name.take() {
+            match String::from_utf8_lossy(&conn.pipe.borrow().heard).contains("in use") {
+                true => conn.name = second,
+                false => conn.expected.insert(0, second),
+            }
+        }
+        let of_name = self.sessions.entry(conn.name.clone()).or_default();
+        conn.session = Some(of_name.len());
+        of_name.push(id);
+    }
+
+    /// What must hold between any two turns.
+    pub(super) fn look_after_turn(&mut self) {
+        let census = self.server.census();
+        assert_eq!(census.connections, self.net.borrow().open, "sockets and slab");
+        assert!(census.connections <= self.settings.connections_max, "too many connections");
+        assert!(census.queued_bytes <= self.settings.queue_total_bytes, "too much queued");
+        let mut per_address = [0; 8];
+        let mut index = 0;
+        while index < self.live.len() {
+            let id = self.live[index];
+            let conn = &self.conns[id];
+            let (closed, client) = (conn.pipe.borrow().closed, conn.client);
+            if closed {
+                self.live.remove(index);
+                if let Some(client) = client {
+                    assert!(!self.server.is_in_room(client), "in the room and closed");
+                    self.stale.push(client);
+                }
+                continue;
+            }
+            index += 1;
+            let Some(client) = client else { continue };
+            if !conn.exempt {
+                per_address[conn.address as usize] += 1;
+            }
+            let named = matches!(self.protocol, Protocol::Nickname);
+            if named && conn.session.is_none() && self.server.is_in_room(client) {
+                self.enter(id);
+            }
+        }
+        let most = per_address.into_iter().max().unwrap_or_default();
+        assert!(most <= self.settings.room.per_address, "{most} connections of one address");
+    }
+}
