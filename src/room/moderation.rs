@@ -3,7 +3,7 @@
 //! Knows names, bans and mutes. Knows no address of anybody in the room: who comes from
 //! where is known to whoever has the connections.
 
-use super::{ClientId, Effect, Room};
+use super::{ClientId, Effect, Room, Stage};
 use crate::accounts::records::{Sanction, SanctionChange, SanctionKind, SanctionTarget};
 use crate::protocol::framing::Framing;
 use crate::protocol::{Event, Refusal, Reply};
@@ -14,9 +14,13 @@ impl Room {
         out.push(Effect::Broadcast { event: Event::Announced(text), from: None });
     }
 
-    /// Ends what `client` has here, and tells it why if it can be told.
+    /// Ends what `client` has here, and tells it why if it can be told: not if it is being
+    /// closed already, since it has had its last words.
     pub fn expel(&mut self, client: ClientId, why: Refusal, out: &mut Vec<Effect>) {
         let Some(guest) = self.guest(client) else { return };
+        if matches!(guest.stage, Stage::Leaving) {
+            return;
+        }
         // A reference client that has not logged in takes any byte for an answer.
         if self.protocol.has_names() && (self.has(client) || guest.framing == Framing::Lines) {
             out.push(Effect::Reply(client, Reply::Error(why)));

@@ -87,3 +87,13 @@ fn who_is_thrown_out_is_told_why_and_its_name_is_free() {
     assert!(play.room.has(again));
     assert_eq!(play.room.find("LIOR"), Some(again));
 }
+
+#[test]
+fn who_is_being_closed_has_had_its_last_words() {
+    let mut play = Play::new(Protocol::Accounts);
+    let lior = play.log_in(0, "lior");
+    play.say(lior, "exit()");
+    let mut effects = Vec::new();
+    play.room.expel(lior, Refusal::Banned, &mut effects);
+    assert_eq!(effects, []);
+}
