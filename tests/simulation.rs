@@ -14,6 +14,8 @@
     reason = "tests may fail, and say how"
 )]
 
+#[path = "simulation/asking.rs"]
+mod asking;
 #[path = "simulation/client.rs"]
 mod client;
 #[path = "simulation/directed/mod.rs"]
@@ -69,6 +71,7 @@ fn simulate(seed: u64, steps: u64) -> Figures {
         assert_eq!(world.server.census(), Census::default(), "something is left");
     }
     judge::judge(&world);
+    world.starts_again();
     let sessions = world.sessions.values().map(|of_name| of_name.len() as u64).sum();
     let heard = |conn: &client::Conn| conn.pipe.borrow().heard.len() as u64;
     Figures {

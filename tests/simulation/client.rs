@@ -44,6 +44,34 @@ pub enum Leaving {
     Done,
 }
 
+/// Something it sends once it is in the room, and what must come of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// The room hears it.
+    Say(String),
+    /// One hears it: what follows `/msg`, and a word that is nowhere else.
+    Tell {
+        rest: String,
+        marker: String,
+    },
+    Who,
+    Help,
+    History(Option<usize>),
+    Password {
+        current: String,
+        new: String,
+    },
+    /// An error to itself alone.
+    Wrong,
+}
+
+/// What the account threads have to decide for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    Introduction,
+    Password,
+}
+
 #[derive(Debug)]
 pub struct Conn {
     pub id: usize,
@@ -58,11 +86,18 @@ pub struct Conn {
     /// Frames not sent yet; all but gentle clients glue them.
     pub unsent: VecDeque<Vec<u8>>,
     pub sent_at: Duration,
-    /// What the room must hear of it, in order, if it is let in.
-    pub expected: Vec<String>,
+    /// What it does if it is let in, in order.
+    pub script: Vec<Act>,
     /// How often its name was in the room before. `None`: it never was.
     pub session: Option<usize>,
     pub submitted: bool,
+    pub pending: Option<Pending>,
+    /// Changes of its password that were handed to the account threads.
+    pub changes: usize,
+    /// The operator ended its session, and with which word it is told so.
+    pub expelled: Option<&'static str>,
+    /// Its address was banned while it was connected.
+    pub barred: bool,
     pub sign_up: bool,
     /// Others may want the same name.
     pub contested: bool,
@@ -86,6 +121,24 @@ impl Conn {
 
     pub fn is_over(&self) -> bool {
         self.pipe.borrow().closed || self.pipe.borrow().reset || self.leaving == Leaving::Done
+    }
+
+    /// What the room is to hear of it, in order.
+    pub fn to_say(&self) -> Vec<&str> {
+        let said = |act| match act {
+            &Act::Say(ref text) => Some(text.as_str()),
+            _ => None,
+        };
+        self.script.iter().filter_map(said).collect()
+    }
+
+    /// The `n`th change of its password.
+    pub fn change(&self, n: usize) -> Option<(&str, &str)> {
+        let change = |act| match act {
+            &Act::Password { ref current, ref new } => Some((current.as_str(), new.as_str())),
+            _ => None,
+        };
+        self.script.iter().filter_map(change).nth(n)
     }
 
     fn line(&mut self, text: &[u8]) {
@@ -126,7 +179,7 @@ impl Conn {
             }
             (Protocol::Uppercase, kind) => {
                 let text = format!("stra\u{df}e {} \u{e9}", self.id);
-                self.expected.push(text.to_uppercase());
+                self.script.push(Act::Say(text.to_uppercase()));
                 match kind.in_bursts() {
                     true => self.unsent.push_back(text.into_bytes()),
                     false => self.line(text.as_bytes()),
@@ -136,8 +189,25 @@ impl Conn {
         }
     }
 
-    /// Something further. `number` makes it unlike anything else said.
-    pub fn talk(&mut self, protocol: Protocol, rng: &mut Rng, number: usize, max: usize) {
+    /// Something further. `number` makes it unlike anything else said, `whom` is somebody
+    /// it may tell something.
+    pub fn talk(
+        &mut self,
+        protocol: Protocol,
+        rng: &mut Rng,
+        number: usize,
+        max: usize,
+        whom: &str,
+    ) {
+        let asks = protocol == Protocol::Accounts && rng.once_in(4);
+        if asks && matches!(self.kind, Kind::Gentle | Kind::Lines) {
+            let (message, act) = self.ask(rng, number, whom, max);
+            match self.kind {
+                Kind::Gentle => self.burst(protocol, &message),
+                _ => self.line(message.as_bytes()),
+            }
+            return self.script.push(act);
+        }
         self.frames += 1;
         match (protocol, self.kind) {
             (_, Kind::Observer) | (Protocol::Uppercase, _) => {}
@@ -151,7 +221,7 @@ impl Conn {
                 let most = if rng.once_in(8) { max - 300 } else { 40 };
                 let text = wordy(rng, number, most, "abcdefxyz[A[\u{e9}\u{1f600}");
                 self.burst(protocol, &text);
-                self.expected.push(text);
+                self.script.push(Act::Say(text));
             }
             (_, Kind::Lines | Kind::Mixed) => self.talk_in_lines(protocol, rng, number, max),
         }
@@ -169,37 +239,50 @@ impl Conn {
     fn talk_in_lines(&mut self, protocol: Protocol, rng: &mut Rng, number: usize, max: usize) {
         let accounts = protocol == Protocol::Accounts;
         let text = wordy(rng, number, 60, "abc def/:()[]\u{e9}\u{1f600}\u{200d}");
-        let (frame, expected): (Vec<u8>, Option<String>) = match rng.below(20) {
+        let (frame, act): (Vec<u8>, Option<Act>) = match rng.below(22) {
             0 if accounts => {
                 let Self { name, user_name, password, .. } = &*self;
-                (format!("[ACTIVE]:{name}:{user_name}:{password}::{text}").into(), Some(text))
+                let frame = format!("[ACTIVE]:{name}:{user_name}:{password}::{text}");
+                (frame.into(), Some(Act::Say(text)))
             }
-            1 if accounts => (format!("[ACTIVE]:name0:user0:~~~~~00:x:{text} FORGED").into(), None),
-            2 if accounts => ("[NEW]:login:name0:user0:~~~~~00".into(), None),
-            3 if accounts => (format!("/{text} COMMAND").into(), None),
-            4 if accounts => (format!("//{text}").into(), Some(format!("/{text}"))),
+            1 if accounts => {
+                let frame = format!("[ACTIVE]:name0:user0:~~~~~00:x:{text} FORGED");
+                (frame.into(), Some(Act::Wrong))
+            }
+            2 if accounts => ("[NEW]:login:name0:user0:~~~~~00".into(), Some(Act::Wrong)),
+            3 if accounts => (format!("/{text} COMMAND").into(), Some(Act::Wrong)),
+            4 if accounts => (format!("//{text}").into(), Some(Act::Say(format!("/{text}")))),
             5 => {
                 let from = ["\u{7}", "\u{1b}[31m", "\u{202e}", "\u{1b}]0;t\u{7}"];
-                (format!("{}{text}\u{1b}[0m\r", rng.pick(&from)).into(), Some(text))
+                (format!("{}{text}\u{1b}[0m\r", rng.pick(&from)).into(), Some(Act::Say(text)))
             }
-            6 => (b"\xff\xfe BROKEN".to_vec(), None),
-            7 => (vec![b'l'; max + 1], None),
-            8 => (vec![b'l'; max + rng.below(3 * max)], None),
+            6 => (b"\xff\xfe BROKEN".to_vec(), Some(Act::Wrong)),
+            7 => (vec![b'l'; max + 1], Some(Act::Wrong)),
+            8 => (vec![b'l'; max + rng.below(3 * max)], Some(Act::Wrong)),
             9 => (if rng.once_in(2) { b"\r".to_vec() } else { vec![] }, None),
             10 => {
                 let mut longest = text;
                 longest.push_str(&"m".repeat(max - longest.len()));
-                (longest.clone().into(), Some(longest))
+                (longest.clone().into(), Some(Act::Say(longest)))
             }
-            _ => (text.clone().into(), Some(text)),
+            // What is said cannot pass for what is not.
+            11 if accounts => {
+                let ends =
+                    ["(name0) [private]", "(name0) [history 2026-01-01 00:00 UTC]", "(name0)"];
+                let text = format!("{text} - {}", rng.pick(&ends));
+                (text.clone().into(), Some(Act::Say(text)))
+            }
+            _ => (text.clone().into(), Some(Act::Say(text))),
         };
         // A line of exactly the most bytes is none too long.
-        let expected = match expected {
-            None if frame.len() == max => Some(String::from_utf8_lossy(&frame).into_owned()),
-            expected => expected,
+        let act = match act {
+            Some(Act::Wrong) if frame.len() == max => {
+                Some(Act::Say(String::from_utf8_lossy(&frame).into_owned()))
+            }
+            act => act,
         };
         self.line(&frame);
-        self.expected.extend(expected);
+        self.script.extend(act);
     }
 
     /// Says that it leaves, if there is a way to say so.
@@ -210,7 +293,7 @@ impl Conn {
         }
         match self.kind {
             Kind::Lines | Kind::Mixed => {
-                self.line(b"exit()");
+                self.line(if self.id.is_multiple_of(2) { b"exit()" } else { b"/exit" });
                 self.line(b"AFTER exit");
                 self.leaving = Leaving::Asked;
             }
@@ -224,7 +307,7 @@ impl Conn {
 }
 
 /// A text unlike any other, of at most about `most` bytes, that ends in no space.
-fn wordy(rng: &mut Rng, number: usize, most: usize, alphabet: &str) -> String {
+pub fn wordy(rng: &mut Rng, number: usize, most: usize, alphabet: &str) -> String {
     let alphabet: Vec<char> = alphabet.chars().collect();
     let mut text = format!("m{number}.");
     let length = text.len() + rng.below(most);

@@ -58,7 +58,10 @@ impl World {
             return self.connect(kind);
         }
         match choice {
-            0..=5 => {}
+            0..=3 => {}
+            4 if self.once_in(4) => self.orders += 1,
+            5 if self.once_in(12) => self.set_wall(),
+            5 if self.once_in(12) => self.disk_is_slow = self.once_in(3),
             6..=9 => {
                 let failing = self.once_in(8);
                 let mut rng = self.net.borrow().rng.clone();
@@ -85,14 +88,27 @@ impl World {
         (self.live.len() > 1).then(|| self.live[1 + self.below(self.live.len() - 1)])
     }
 
+    /// Somebody who may be told something.
+    fn whom(&self) -> String {
+        if self.protocol != Protocol::Accounts {
+            return String::new();
+        }
+        match self.below(8) {
+            0 => identity(self.below(ACCOUNTS)).0,
+            1 => "observer".to_owned(),
+            _ => self.conns[self.live[self.below(self.live.len())]].name.clone(),
+        }
+    }
+
     pub(super) fn act_of(&mut self, id: usize, choice: usize) {
+        let whom = if (14..=29).contains(&choice) { self.whom() } else { String::new() };
         let mut rng = self.net.borrow().rng.clone();
         let (protocol, max) = (self.protocol, self.settings.room.frame_bytes_max);
         let conn = &mut self.conns[id];
         match choice {
             14..=29 if conn.unsent.len() < 6 && conn.leaving == Leaving::No && !conn.sign_up => {
                 self.numbers += 1;
-                conn.talk(protocol, &mut rng, self.numbers, max);
+                conn.talk(protocol, &mut rng, self.numbers, max, &whom);
             }
             30..=59 => {
                 let most = match rng.below(6) {

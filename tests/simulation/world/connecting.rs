@@ -35,6 +35,12 @@ impl World {
             }
             Protocol::Accounts => {
                 let (name, user_name, mut password) = identity(rng.below(ACCOUNTS));
+                // It may have been changed since; not everybody knows.
+                if let Some((_, held, _)) = self.worker.accounts.get(&user_name)
+                    && !rng.once_in(10)
+                {
+                    password.clone_from(held);
+                }
                 if rng.once_in(10) {
                     password.push('%');
                 }
@@ -58,9 +64,13 @@ impl World {
             password,
             unsent: VecDeque::new(),
             sent_at: self.net.borrow().time,
-            expected: Vec::new(),
+            script: Vec::new(),
             session: None,
             submitted: false,
+            pending: None,
+            changes: 0,
+            expelled: None,
+            barred: false,
             sign_up,
             second_name: (contested && !kind.in_bursts()).then(|| nickname(1_000 + id)),
             contested,

@@ -6,6 +6,7 @@ impl World {
     /// What the event loop does once, if anything wakes it.
     pub fn poll(&mut self) -> bool {
         let now = self.now();
+        self.tell_wall();
         let mut awake = self.server.has_work(now) || self.accepting.has_work(&mut self.server, now);
         awake |= self.deliver_events();
         awake |= self.deliver_mail(now);
@@ -29,19 +30,24 @@ impl World {
         for (id, client) in taken {
             let conn = &mut self.conns[id];
             conn.client = Some(client);
+            let address = SanctionTarget::Address(Ipv4Addr::new(10, 0, 0, conn.address).into());
+            let banned = self.sanctions.has(SanctionKind::Ban, &address, self.wall_told);
+            assert!(!banned, "taken in although its address is banned");
             // A registration tells at once what there is.
             conn.pipe.borrow_mut().armed = true;
             assert!(self.by_client.insert(client, id).is_none(), "an identity used twice");
             self.came_at.insert(id, self.net.borrow().passed.len());
         }
         self.server.turn(now);
-        for (client, job) in self.server.take_jobs() {
+        let jobs: Vec<(ClientId, Job)> = self.server.take_jobs().collect();
+        for (client, job) in jobs {
             if let Some(&id) = self.by_client.get(&client) {
-                assert!(!self.conns[id].submitted, "two jobs of one connection");
-                self.conns[id].submitted = true;
+                self.judge_job(id, &job);
             }
             self.worker.submit(client, job);
         }
+        self.write_down();
+        self.observe();
         self.look_after_turn();
         true
     }
@@ -103,12 +109,46 @@ impl World {
                 self.judge_verdict(id, client, verdict);
             }
         }
+        while self.orders > 0 && self.chaos {
+            self.orders -= 1;
+            self.operate();
+            any = true;
+        }
         any
+    }
+
+    /// What is to be decided is what was asked for, one thing after the other.
+    fn judge_job(&mut self, id: usize, job: &Job) {
+        let conn = &mut self.conns[id];
+        assert!(conn.pending.is_none(), "two jobs of one connection");
+        conn.pending = Some(Pending::Introduction);
+        match job {
+            Job::ChangePassword(change) => {
+                conn.pending = Some(Pending::Password);
+                assert_eq!(Some(change.account), conn.account, "another's password");
+                let asked = conn.change(conn.changes);
+                assert_eq!(asked, Some((change.current.as_str(), change.new.as_str())));
+                conn.changes += 1;
+                self.changing.insert(conn.name.clone());
+            }
+            Job::LogIn(who) | Job::SignUp(who) => {
+                assert!(!conn.submitted, "two introductions of one connection");
+                conn.submitted = true;
+                let theirs = (&conn.name, &conn.user_name, &conn.password);
+                assert_eq!((&who.name, &who.user_name, &*who.password), theirs);
+            }
+        }
     }
 
     /// Who is let in is let in at once, and nobody else.
     pub(super) fn judge_verdict(&mut self, id: usize, client: ClientId, verdict: Verdict) {
         let inside = self.server.is_in_room(client);
+        let conn = &mut self.conns[id];
+        let pending = conn.pending.take();
+        if pending == Some(Pending::Password) {
+            self.changing.remove(&conn.name);
+            return;
+        }
         let conn = &self.conns[id];
         let Verdict::LoggedIn(account) = verdict else {
             assert!(!inside, "let in without a log-in: {verdict:?}");
@@ -121,22 +161,29 @@ impl World {
         // A removal that has yet to be told does not count.
         let removed = self.removed.contains(&account) && !self.removals.contains(&account);
         let gone = conn.pipe.borrow().closed;
+        let banned = self.sanctions.has_name(SanctionKind::Ban, &conn.name, self.wall_told);
         if inside {
             assert!(!in_use, "two sessions of one account: {}", conn.name);
             assert!(!removed && !gone, "let in although removed or gone");
+            assert!(!banned, "let in although banned: {}", self.conns[id].name);
             self.conns[id].account = Some(account);
             self.enter(id);
         } else {
-            assert!(in_use || removed || gone, "{} was not let in", conn.name);
+            assert!(
+                in_use || removed || gone || banned || conn.barred,
+                "{} was not let in",
+                conn.name
+            );
         }
     }
 
     pub(super) fn enter(&mut self, id: usize) {
         let conn = &mut self.conns[id];
         if let Some(second) = conn.second_name.take() {
-            match String::from_utf8_lossy(&conn.pipe.borrow().heard).contains("in use") {
+            let heard = String::from_utf8_lossy(&conn.pipe.borrow().heard).into_owned();
+            match heard.contains("in use") || heard.contains("banned you") {
                 true => conn.name = second,
-                false => conn.expected.insert(0, second),
+                false => conn.script.insert(0, Act::Say(second)),
             }
         }
         let of_name = self.sessions.entry(conn.name.clone()).or_default();
@@ -172,6 +219,9 @@ impl World {
             let named = matches!(self.protocol, Protocol::Nickname);
             if named && conn.session.is_none() && self.server.is_in_room(client) {
                 self.enter(id);
+                let name = &self.conns[id].name;
+                let banned = self.sanctions.has_name(SanctionKind::Ban, name, self.wall_told);
+                assert!(!banned, "let in although banned: {name}");
             }
         }
         let most = per_address.into_iter().max().unwrap_or_default();

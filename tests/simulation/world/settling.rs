@@ -6,6 +6,9 @@ impl World {
     /// Time passes without faults until nothing happens, for at most so many rounds.
     pub fn settle(&mut self, rounds: usize) {
         self.chaos = false;
+        if self.closing {
+            self.close_or_not();
+        }
         {
             let mut net = self.net.borrow_mut();
             (net.faulty, net.descriptors) = (false, usize::MAX);
@@ -139,7 +142,7 @@ impl World {
         if let Some(id) = last {
             self.numbers += 1;
             let conn = &mut self.conns[id];
-            conn.expected.push(format!("m{}.last words", self.numbers));
+            conn.script.push(Act::Say(format!("m{}.last words", self.numbers)));
             conn.unsent.push_back(format!("m{}.last words\n", self.numbers).into_bytes());
             conn.pipe.borrow_mut().lagged = true;
             self.deliver(id, usize::MAX);

@@ -1,0 +1,382 @@
+//! The operator, the clock on the wall, and what is written down, with a naive model of
+//! whom the operator has shut out.
+
+use std::collections::BTreeMap;
+
+use chinwag::accounts::records::{Sanction, SanctionChange, SanctionKind, SanctionTarget};
+use chinwag::operator::OperatorCommand;
+
+use super::*;
+
+/// Durations as typed, and in seconds.
+const DURATIONS: [(&str, i64); 5] =
+    [("1s", 1), ("20", 20), ("10m", 600), ("2h", 7_200), ("7d", 604_800)];
+
+/// Whom the operator has shut out, and until when.
+#[derive(Debug, Default)]
+pub struct Sanctions {
+    in_force: BTreeMap<(bool, String), Option<i64>>,
+}
+
+impl Sanctions {
+    fn key(kind: SanctionKind, target: &SanctionTarget) -> (bool, String) {
+        let target = match target {
+            SanctionTarget::Name(name) => format!("name {}", name.to_ascii_lowercase()),
+            SanctionTarget::Address(address) => address.to_string(),
+        };
+        (kind == SanctionKind::Ban, target)
+    }
+
+    pub fn change(&mut self, change: &SanctionChange) {
+        match change {
+            SanctionChange::Impose(Sanction { kind, target, until }) => {
+                self.in_force.insert(Self::key(*kind, target), *until);
+            }
+            SanctionChange::Lift(kind, target) => {
+                self.in_force.remove(&Self::key(*kind, target));
+            }
+        }
+    }
+
+    pub fn has(&self, kind: SanctionKind, target: &SanctionTarget, now: i64) -> bool {
+        let until = self.in_force.get(&Self::key(kind, target));
+        until.is_some_and(|until| until.is_none_or(|until| now < until))
+    }
+
+    pub fn has_name(&self, kind: SanctionKind, name: &str, now: i64) -> bool {
+        !self.in_force.is_empty() && self.has(kind, &SanctionTarget::Name(name.into()), now)
+    }
+
+    fn count(&self, now: i64) -> usize {
+        let on = |until: &&Option<i64>| until.is_none_or(|until| now < until);
+        self.in_force.values().filter(on).count()
+    }
+
+    /// Names that have been muted and not unmuted.
+    fn muted(&self) -> impl Iterator<Item = (&str, Option<i64>)> {
+        let mutes = self.in_force.iter().filter(|((ban, _), _)| !ban);
+        mutes.filter_map(|((_, key), &until)| Some((key.strip_prefix("name ")?, until)))
+    }
+}
+
+impl World {
+    /// What the clock on the wall shows.
+    pub fn wall(&self) -> i64 {
+        self.wall_began + self.net.borrow().time.as_secs() as i64
+    }
+
+    /// The clock on the wall is set, forwards or backwards.
+    pub(super) fn set_wall(&mut self) {
+        let steps = [-1_000_000, -8_000, -30, 1, 15, 700, 8_000, 1_000_000];
+        self.wall_began += steps[self.below(steps.len())];
+    }
+
+    pub(super) fn tell_wall(&mut self) {
+        self.wall_told = self.wall();
+        self.server.set_wall_clock(self.wall_told);
+        self.note_mutes();
+    }
+
+    /// Notes who may speak from here on in the room's order, and who may not.
+    fn note_mutes(&mut self) {
+        let now = self.wall_told;
+        let muted = self.sanctions.muted();
+        let muted: HashSet<String> = muted
+            .filter(|(_, until)| until.is_none_or(|until| now < until))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        if muted != self.muted {
+            self.mutes.push((self.said, muted.clone()));
+            self.muted = muted;
+        }
+    }
+
+    /// Who is in the room, and under which name.
+    fn inside(&self, name: &str) -> Option<usize> {
+        let mut inside = self.live.iter().copied().filter(|&id| self.is_inside(id));
+        inside.find(|&id| self.conns[id].name.eq_ignore_ascii_case(name))
+    }
+
+    pub(super) fn is_inside(&self, id: usize) -> bool {
+        self.conns[id].client.is_some_and(|client| self.server.is_in_room(client))
+    }
+
+    /// Hands a line to the server as the console does.
+    pub fn order(&mut self, line: &str) -> (bool, String, Option<SanctionChange>) {
+        let command = OperatorCommand::parse(line).unwrap_or_else(|e| panic!("{line:?}: {e}"));
+        let outcome = self.server.operate(&command, self.now());
+        assert!(!outcome.answer.text.contains(SECRET_CHARS), "a secret: {:?}", outcome.answer);
+        (outcome.answer.done, outcome.answer.text, outcome.change)
+    }
+
+    /// The operator does something.
+    pub(super) fn operate(&mut self) {
+        if matches!(self.protocol, Protocol::Relay | Protocol::Uppercase) {
+            return self.operate_without_names();
+        }
+        match self.below(14) {
+            0..=2 => {
+                self.numbers += 1;
+                let text = format!("o{}. everyone listen", self.numbers);
+                let escape = if self.once_in(3) { "\u{1b}[31m" } else { "" };
+                assert_eq!(self.order(&format!("say {escape}{text}")), (true, String::new(), None));
+                self.announced.push(text);
+            }
+            3 => self.kick(),
+            4 | 5 => self.impose(SanctionKind::Ban),
+            6 => self.ban_address(),
+            7 | 8 => self.impose(SanctionKind::Mute),
+            9 => self.lift(SanctionKind::Mute),
+            10 | 11 => self.lift(SanctionKind::Ban),
+            12 => self.look(),
+            _ => self.close_or_not(),
+        }
+        self.note_mutes();
+    }
+
+    fn operate_without_names(&mut self) {
+        let line = *self.net.borrow_mut().rng.pick(&["say hi", "kick NK", "mute NK", "unmute NK"]);
+        let (done, _, change) = self.order(line);
+        assert!(!done && change.is_none(), "nobody has a name");
+        if self.once_in(4) {
+            self.close_or_not();
+        }
+    }
+
+    /// The room is to close in many hours, or is not.
+    pub(super) fn close_or_not(&mut self) {
+        let (line, said) = match self.closing {
+            false => ("shutdown 100h", "the room closes in 4d 4h"),
+            true => ("shutdown cancel", "the room stays open"),
+        };
+        assert!(self.order(line).0, "{line}");
+        self.closing = !self.closing;
+        self.announced.push(said.to_owned());
+    }
+
+    /// A name, which may be that of somebody in the room, as typed: perhaps in quotes.
+    fn somebody_typed(&self) -> (String, bool) {
+        let inside = self.live.iter().filter(|&&id| id != 0 && self.is_inside(id));
+        let inside: Vec<usize> = inside.copied().collect();
+        let mut name = match inside[..] {
+            [] => "nobody".to_owned(),
+            _ => self.conns[inside[self.below(inside.len())]].name.clone(),
+        };
+        if self.protocol == Protocol::Accounts && self.once_in(4) {
+            name = identity(self.below(ACCOUNTS)).0;
+        }
+        if self.once_in(4) {
+            name = name.to_ascii_lowercase();
+        }
+        // Neither quotes nor their absence can tell a name that begins with one.
+        let quoted = self.once_in(3) && !name.contains('"');
+        (if name.starts_with('"') { "nobody".to_owned() } else { name }, quoted)
+    }
+
+    fn kick(&mut self) {
+        let (name, quoted) = self.somebody_typed();
+        let there = self.inside(&name);
+        let line = if quoted { format!("kick \"{name}\"") } else { format!("kick name:{name}") };
+        let (done, answer, change) = self.order(&line);
+        assert!(done == there.is_some() && change.is_none(), "{line}: {answer}");
+        self.is_out(there, "removed you");
+    }
+
+    /// The session of `id`, if any, is over from here on.
+    fn is_out(&mut self, id: Option<usize>, told: &'static str) {
+        if let Some(id) = id {
+            assert!(!self.is_inside(id), "{} is still here", self.conns[id].name);
+            self.conns[id].expelled = Some(told);
+        }
+    }
+
+    fn impose(&mut self, kind: SanctionKind) {
+        let (typed, quoted) = self.somebody_typed();
+        let named = self.protocol == Protocol::Nickname;
+        // A newcomer there would take its first message for its name.
+        if kind == SanctionKind::Ban && named && self.inside(&typed).is_none() {
+            return;
+        }
+        let some = (!self.once_in(4)).then(|| DURATIONS[self.below(DURATIONS.len())]);
+        let mut line = if quoted { format!("\"{typed}\"") } else { typed.clone() };
+        line.extend(some.map(|(text, _)| format!(" {text}")));
+        // The longest name of somebody here, else what is before the duration.
+        let mut readings = vec![(typed.clone(), some)];
+        if !quoted {
+            readings = vec![(line.clone(), None)];
+            if let Some((name, last)) = line.rsplit_once(' ')
+                && let Some(&duration) = DURATIONS.iter().find(|(text, _)| *text == last)
+            {
+                readings.push((name.to_owned(), Some(duration)));
+            }
+        }
+        let here = readings.iter().find(|(name, _)| self.inside(name).is_some());
+        let (name, duration) = here.or(readings.last()).unwrap().clone();
+        let there = self.inside(&name);
+        let name = there.map_or(name, |id| self.conns[id].name.clone());
+        if named && there.is_none() {
+            return;
+        }
+        let until = duration.map(|(_, seconds)| self.wall_told + seconds);
+        let target = SanctionTarget::Name(name);
+        let due = SanctionChange::Impose(Sanction { kind, target, until });
+        let word = if kind == SanctionKind::Ban { "ban" } else { "mute" };
+        let (done, answer, change) = self.order(&format!("{word} {line}"));
+        assert!(done && change.as_ref() == Some(&due), "{word} {line}: {answer}, {change:?}");
+        self.sanctions.change(&due);
+        if kind == SanctionKind::Ban {
+            self.is_out(there, "banned you");
+        }
+    }
+
+    fn ban_address(&mut self) {
+        let last = 1 + self.below(4) as u8;
+        let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        let (text, seconds) = DURATIONS[self.below(DURATIONS.len())];
+        let until = Some(self.wall_told + seconds);
+        let (kind, target) = (SanctionKind::Ban, SanctionTarget::Address(address));
+        let due = SanctionChange::Impose(Sanction { kind, target, until });
+        let of_address = |&id: &usize| self.conns[id].address == last && self.is_inside(id);
+        let inside: Vec<usize> = self.live.iter().copied().filter(of_address).collect();
+        let (done, answer, change) = self.order(&format!("ban {address} {text}"));
+        assert!(done && change.as_ref() == Some(&due), "{answer}, {change:?}");
+        self.sanctions.change(&due);
+        for id in inside {
+            self.is_out(Some(id), "banned you");
+        }
+        for conn in self.conns.iter_mut().filter(|conn| conn.address == last) {
+            conn.barred |= conn.client.is_some();
+        }
+    }
+
+    fn lift(&mut self, kind: SanctionKind) {
+        let of_kind = |key: &&(bool, String)| key.0 == (kind == SanctionKind::Ban);
+        let keys: Vec<String> =
+            self.sanctions.in_force.keys().filter(of_kind).map(|key| key.1.clone()).collect();
+        let Some(key) = keys.get(self.below(keys.len().max(1))) else { return };
+        let (typed, target) = match key.strip_prefix("name ") {
+            Some(name) => (format!("name:{name}"), SanctionTarget::Name(name.to_owned())),
+            None => (key.clone(), SanctionTarget::Address(key.parse().unwrap())),
+        };
+        let on = self.sanctions.has(kind, &target, self.wall_told);
+        let word = if kind == SanctionKind::Ban { "unban" } else { "unmute" };
+        let (done, answer, change) = self.order(&format!("{word} {typed}"));
+        let due = on.then_some(SanctionChange::Lift(kind, target));
+        assert!(done == on && change == due, "{word} {typed}: {answer}, {change:?}");
+        due.iter().for_each(|due| self.sanctions.change(due));
+    }
+
+    /// The operator looks; what it sees is so.
+    fn look(&mut self) {
+        let inside = self.live.iter().filter(|&&id| self.is_inside(id)).count();
+        let (_, who, _) = self.order("who");
+        assert!(who.starts_with(&format!("{inside} in the room")), "{inside}: {who}");
+        let (_, bans, _) = self.order("bans");
+        let lines = if bans == "nobody" { 0 } else { bans.lines().count() };
+        assert_eq!(lines, self.sanctions.count(self.wall_told), "{bans}");
+        let (_, stats, _) = self.order("stats");
+        let said = format!("said         {} messages", self.said);
+        assert!(stats.contains(&said), "{} were said: {stats}", self.said);
+        let lost = format!("; {} were not written down", self.unwritten);
+        let accounts = self.protocol == Protocol::Accounts;
+        assert!(!accounts || stats.contains(&lost), "{}: {stats}", self.unwritten);
+    }
+
+    /// What was said is written down, unless the disk is too slow.
+    pub(super) fn write_down(&mut self) {
+        let lost = self.disk_is_slow;
+        let mut unwritten = 0;
+        for (said, forget_before) in self.server.take_records() {
+            assert!(!said.text.contains(SECRET_CHARS), "a secret on disk: {said:?}");
+            unwritten += u64::from(lost);
+            if !lost {
+                self.disk.push_back(Arc::clone(&said));
+            }
+            while self.disk.front().is_some_and(|oldest| oldest.number < forget_before) {
+                self.disk.pop_front();
+            }
+            self.records.push((said, forget_before, self.wall_told));
+        }
+        self.unwritten += unwritten;
+        self.server.note_unwritten(unwritten);
+    }
+
+    /// Takes in what the observer has heard, which is all that was said.
+    pub(super) fn observe(&mut self) {
+        let accounts = self.protocol == Protocol::Accounts;
+        if !accounts && self.protocol != Protocol::Nickname {
+            return;
+        }
+        let pipe = Rc::clone(&self.conns[0].pipe);
+        let heard = &pipe.borrow().heard;
+        while let Some(length) = memchr(&heard[self.observed..]) {
+            let line = &heard[self.observed..self.observed + length];
+            self.observed += length + 1;
+            let name = if accounts { speaker(line) } else { nickname_speaker(line) };
+            let Some(name) = name else { continue };
+            self.said += 1;
+            if !self.muted.is_empty() {
+                let name = name.to_ascii_lowercase();
+                assert!(!self.muted.contains(&name), "{name} is muted and says {line:?}");
+            }
+            if self.changing.contains(name) {
+                self.says_while_changing(name, line);
+            }
+        }
+    }
+
+    /// While a password is changed, what its owner sent after that waits.
+    fn says_while_changing(&self, name: &str, line: &[u8]) {
+        let id = self.sessions.get(name).and_then(|of_name| of_name.last());
+        let Some(conn) = id.map(|&id| &self.conns[id]) else { return };
+        if conn.pending != Some(Pending::Password) || !self.is_inside(conn.id) {
+            return;
+        }
+        let line = String::from_utf8_lossy(line);
+        let change = |act: &Act| matches!(act, Act::Password { .. });
+        let mut changes = conn.script.iter().enumerate().filter(|(_, act)| change(act));
+        let at = changes.nth(conn.changes - 1).map_or(0, |(at, _)| at);
+        let early = conn.script[at..].iter().any(|act| match act {
+            Act::Say(text) => line.strip_prefix(text.as_str()).is_some_and(|end| {
+                end.strip_prefix(" - (").and_then(|end| end.strip_suffix(')')) == Some(name)
+            }),
+            _ => false,
+        });
+        assert!(!early, "{name} is heard although its password is being changed: {line}");
+    }
+
+    /// A server that starts again with what is on disk keeps what this one keeps.
+    pub fn starts_again(&mut self) {
+        let (kept, accounts) = (self.kept.clone(), self.protocol == Protocol::Accounts);
+        if self.unwritten > 0 || !accounts || self.server.is_shutting_down() {
+            return;
+        }
+        let first = self.records.last().map_or(0, |(_, forget_before, _)| *forget_before);
+        let old = kept.history.iter().filter(|said| said.number >= first).cloned();
+        let history = old.chain(self.disk.iter().map(|said| Said::clone(said))).collect();
+        let mut again: Server<Socket> = Server::new(self.settings.clone());
+        again.set_wall_clock(self.wall_told);
+        again.restore(Kept { history, sanctions: Vec::new() });
+        let stats = again.operate(&OperatorCommand::Stats, self.now()).answer.text;
+        let history =
+            |stats: &str| stats.lines().find(|l| l.starts_with("history")).map(str::to_owned);
+        assert_eq!(history(&stats), history(&self.order("stats").1), "another history");
+    }
+}
+
+fn memchr(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|&byte| byte == b'\n')
+}
+
+/// Who says this line, if it is said (`accounts`).
+fn speaker(line: &[u8]) -> Option<&str> {
+    let line = line.strip_suffix(b")")?;
+    let at = line.windows(4).rposition(|window| window == b" - (")?;
+    std::str::from_utf8(&line[at + 4..]).ok()
+}
+
+/// The same of `nickname`, where notices and greetings have no colon.
+fn nickname_speaker(line: &[u8]) -> Option<&str> {
+    let at = line.iter().position(|&byte| byte == b':')?;
+    std::str::from_utf8(&line[..at]).ok().filter(|name| !name.starts_with('['))
+}
