@@ -148,19 +148,21 @@ impl Whom {
             let address = target.parse().ok().filter(|_| kind != Some(true) && !quoted);
             Reading { name, address, duration }
         };
-        if let Some((quoted, rest)) = text.strip_prefix('"').and_then(|t| t.split_once('"')) {
-            let rest = rest.trim();
-            return match (rest.is_empty(), duration(rest)) {
-                (true, _) => vec![reading(quoted, true, None)],
-                (false, Some(duration)) => vec![reading(quoted, true, Some(duration))],
-                (false, None) => vec![],
-            };
-        }
-        let mut readings = vec![reading(text, false, None)];
+        let mut readings = vec![reading(text, text.starts_with('"'), None)];
         if let Some((target, last)) = text.rsplit_once(char::is_whitespace)
             && let Some(duration) = duration(last)
         {
-            readings.push(reading(target.trim_end(), false, Some(duration)));
+            let target = target.trim_end();
+            readings.push(reading(target, target.starts_with('"'), Some(duration)));
+        }
+        // Last, so that nobody is out of reach whose name begins with a quote.
+        if let Some((quoted, rest)) = text.strip_prefix('"').and_then(|t| t.split_once('"')) {
+            let rest = rest.trim();
+            match (rest.is_empty(), duration(rest)) {
+                (true, _) => readings.push(reading(quoted, true, None)),
+                (false, Some(duration)) => readings.push(reading(quoted, true, Some(duration))),
+                (false, None) => readings.clear(),
+            }
         }
         readings
     }
@@ -225,8 +227,18 @@ mod tests {
             whom("Ana Maria 7d"),
             [(name("Ana Maria 7d"), None, None), (name("Ana Maria"), None, Some(604_800))]
         );
-        assert_eq!(whom("\"Ana 7d\" 10m"), [(name("Ana 7d"), None, Some(600))]);
-        assert_eq!(whom("\"10.0.0.1\""), [(name("10.0.0.1"), None, None)]);
+        assert_eq!(
+            whom("\"Ana 7d\" 10m"),
+            [
+                (name("\"Ana 7d\" 10m"), None, None),
+                (name("\"Ana 7d\""), None, Some(600)),
+                (name("Ana 7d"), None, Some(600))
+            ]
+        );
+        assert_eq!(
+            whom("\"10.0.0.1\""),
+            [(name("\"10.0.0.1\""), None, None), (name("10.0.0.1"), None, None)]
+        );
         assert_eq!(whom("10.0.0.1"), [(name("10.0.0.1"), Some(address), None)]);
         assert_eq!(whom("name:10.0.0.1"), [(name("10.0.0.1"), None, None)]);
         assert_eq!(whom("address:10.0.0.1"), [(None, Some(address), None)]);
