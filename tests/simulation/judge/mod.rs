@@ -78,7 +78,11 @@ fn room(world: &World) {
         let to = to.unwrap_or(order.events.len());
         let leaves = left(conn) || conn.leaving != Leaving::No;
         let kept = leaves || may_be_lost(world, conn) || conn.kind == Kind::Mixed;
-        assert!(kept, "{} was thrown out without a reason", conn.id);
+        assert!(
+            kept,
+            "{} was thrown out without a reason: {:?} {:?}",
+            conn.id, conn, world.settings
+        );
         sender(world, conn, &order.events[from..to]);
         if let Some(owns) = recipient(world, conn, &order, from, to) {
             private_words(world, conn, &order, &owns, &mut deliveries);

@@ -206,8 +206,9 @@ fn long_private(world: &World) -> Vec<String> {
         for act in &sender.script {
             let Act::Tell { rest, marker } = act else { continue };
             let at = rest.find(&format!("{marker}.")).filter(|at| rest.len() - at > 800);
-            // A word before it may be part of the name.
-            for at in at.into_iter().flat_map(|at| [0, 2, 3, 4].map(|more| at - more)) {
+            // Words before it may be part of the name.
+            let words = rest.match_indices(' ').map(|(space, _)| space + 1);
+            for at in words.take_while(|word| at.is_some_and(|at| *word <= at)) {
                 texts.push(format!("{} - ({}) [private]", &rest[at..], sender.name));
             }
         }

@@ -116,12 +116,10 @@ fn mixed(world: &World, conn: &Conn, heard: &[u8], due: &Due<'_>, order: &Order<
             let Act::Tell { rest, marker } = act else { continue };
             // Whatever name it was that stood before the text.
             let at = rest.find(&format!("{marker}.")).unwrap_or_default();
-            for more in ["", "b ", "b c ", "2h "] {
-                let text = format!("{more}{} - ({}) [private]", &rest[at..], sender.name);
-                if rest[..at].ends_with(more) && heard.contains(&text) {
-                    heard = heard.replacen(&text, "", 1);
-                    break;
-                }
+            let words = rest[..at].match_indices(' ').map(|(space, _)| space + 1);
+            let texts = words.map(|at| format!("{} - ({}) [private]", &rest[at..], sender.name));
+            if let Some(text) = texts.into_iter().find(|text| heard.contains(text.as_str())) {
+                heard = heard.replacen(&text, "", 1);
             }
         }
     }

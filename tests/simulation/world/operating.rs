@@ -168,9 +168,9 @@ impl World {
         if self.once_in(4) {
             name = name.to_ascii_lowercase();
         }
-        // Neither quotes nor their absence can tell a name that begins with one.
+        // A quote in a name ends it.
         let quoted = self.once_in(3) && !name.contains('"');
-        (if name.starts_with('"') { "nobody".to_owned() } else { name }, quoted)
+        (name, quoted)
     }
 
     fn kick(&mut self) {
@@ -200,15 +200,14 @@ impl World {
         let some = (!self.once_in(4)).then(|| DURATIONS[self.below(DURATIONS.len())]);
         let mut line = if quoted { format!("\"{typed}\"") } else { typed.clone() };
         line.extend(some.map(|(text, _)| format!(" {text}")));
-        // The longest name of somebody here, else what is before the duration.
-        let mut readings = vec![(typed.clone(), some)];
-        if !quoted {
-            readings = vec![(line.clone(), None)];
-            if let Some((name, last)) = line.rsplit_once(' ')
-                && let Some(&duration) = DURATIONS.iter().find(|(text, _)| *text == last)
-            {
-                readings.push((name.to_owned(), Some(duration)));
-            }
+        // The longest name of somebody here, else what stands in quotes or before a duration.
+        let parted = line.rsplit_once(' ').and_then(|(name, last)| {
+            Some((name, *DURATIONS.iter().find(|(text, _)| *text == last)?))
+        });
+        let (rest, duration) = parted.map_or((&*line, None), |(name, d)| (name, Some(d)));
+        let mut readings = vec![(line.clone(), None), (rest.to_owned(), duration)];
+        if let Some(name) = rest.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+            readings.push((name.to_owned(), duration));
         }
         let here = readings.iter().find(|(name, _)| self.inside(name).is_some());
         let (name, duration) = here.or(readings.last()).unwrap().clone();
