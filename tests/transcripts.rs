@@ -33,7 +33,8 @@
 //! ```
 //!
 //! TEXT goes to the end of the line. `\n`, `\r`, `\t`, `\\`, `\xNN` are bytes (a space at
-//! the end is `\x20`), `\{8192*ab}` is `ab` as often. At the end of a scenario whoever is
+//! the end is `\x20`), `\{8192*ab}` is `ab` as often, `{NOW}` is the minute, as in
+//! `2026-11-21 08:05`; a run in which it changed under way is repeated. At the end of a scenario whoever is
 //! still connected must have nothing left to hear.
 //!
 //! The protocol has moments: what follows within 50 ms is another thing than what comes
@@ -62,6 +63,8 @@ const AT_ONCE: usize = 4;
 const RUNS_MAX: usize = 10;
 const SOON: Duration = Duration::from_millis(40);
 const APART: Duration = Duration::from_millis(3);
+/// In a TEXT: the minute.
+const NOW: &str = "{NOW}";
 /// How long nothing may be left to hear at the end.
 const END_SILENCE: Duration = Duration::from_millis(60);
 
@@ -187,6 +190,7 @@ impl Case {
         }
         let mut stage = Stage::default();
         let mut moment = Instant::now();
+        let begun_at = minute();
         for (at, line) in text.lines().enumerate() {
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -210,7 +214,7 @@ impl Case {
             outcome.map_err(|why| Fault {
                 line: at + 1,
                 why: format!("{line}\n{why}"),
-                may_be_repeated: soon.is_some(),
+                may_be_repeated: soon.is_some() || (line.contains(NOW) && begun_at != minute()),
             })?;
         }
         stage.end().map_err(|why| fault(text.lines().count(), why))
@@ -285,9 +289,9 @@ impl Stage {
             (who, "sends") => self.client(who)?.send(&bytes(text)?),
             (who, "hears") => match text.strip_prefix("nothing for ") {
                 Some(text) => self.client(who)?.expect_silence(time(text)?),
-                None => self.client(who)?.expect(&bytes(text)?),
+                None => self.client(who)?.expect(&bytes(&text.replace(NOW, &minute()))?),
             },
-            (who, "reads") => self.client(who)?.expect_read(&bytes(text)?),
+            (who, "reads") => self.client(who)?.expect_read(&bytes(&text.replace(NOW, &minute()))?),
             (who, "is") if text == "closed" => {
                 self.client(who)?.expect_closed()?;
                 self.clients.remove(who);
@@ -363,6 +367,11 @@ impl Stage {
         }
         Ok(text)
     }
+}
+
+/// The time as it stands in what is replayed.
+fn minute() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 fn time(text: &str) -> Outcome<Duration> {
