@@ -3,11 +3,11 @@
 //! Knows clap and the defaults in `limits`. Knows no socket, file or thread: it only says
 //! what was asked for.
 
-use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::address::Server;
@@ -63,7 +63,7 @@ pub struct ServeOptions {
     pub data: Option<PathBuf>,
     /// The socket that `chinwag admin` asks at, or `none` [default: chinwag/PORT.sock in
     /// your runtime directory].
-    #[arg(long, env = "CHINWAG_CONTROL", value_name = "PATH|none")]
+    #[arg(long, env = "CHINWAG_CONTROL", value_name = "PATH|none", value_parser = control_path())]
     pub control: Option<ControlPath>,
     /// End when the last client leaves.
     #[arg(long, env = "CHINWAG_EXIT_WHEN_EMPTY", value_parser = clap::builder::BoolishValueParser::new())]
@@ -157,10 +157,14 @@ pub enum ControlPath {
     At(PathBuf),
 }
 
-impl From<OsString> for ControlPath {
-    fn from(text: OsString) -> Self {
-        if text == "none" { Self::None } else { Self::At(text.into()) }
+impl From<PathBuf> for ControlPath {
+    fn from(path: PathBuf) -> Self {
+        if path == Path::new("none") { Self::None } else { Self::At(path) }
     }
+}
+
+fn control_path() -> impl TypedValueParser<Value = ControlPath> {
+    PathBufValueParser::new().map(ControlPath::from)
 }
 
 /// The networks that limits per address do not apply to.
@@ -268,7 +272,7 @@ pub struct AdminOptions {
     #[arg(long, env = "CHINWAG_PORT", default_value_t = Protocol::Accounts.default_port(), value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
     /// The server's control socket, whatever its port.
-    #[arg(long, env = "CHINWAG_CONTROL", value_name = "PATH")]
+    #[arg(long, env = "CHINWAG_CONTROL", value_name = "PATH", value_parser = control_path())]
     pub control: Option<ControlPath>,
     /// What to ask, as below. A name with spaces is one word: `kick "Ana Maria"`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -69,15 +69,9 @@ impl fmt::Display for AdminError {
             Self::TooLong => f.write_str(&line::too_long()),
             Self::NoSocket => f.write_str("there is no socket to ask at; give --control PATH"),
             Self::NoServer { path, others } => {
-                write!(f, "no server answers at {}; is it running? ", shown(path))?;
-                match others.as_slice() {
-                    [] => f.write_str("give --port or --control"),
-                    [port] => write!(f, "give --port or --control; there is --port {port}"),
-                    [first, rest @ ..] => {
-                        write!(f, "give --port or --control; there are --port {first}")?;
-                        rest.iter().try_for_each(|port| write!(f, ", {port}"))
-                    }
-                }
+                write!(f, "no server answers at {}; ", shown(path))?;
+                f.write_str("is it running? give --port or --control")?;
+                others.iter().try_for_each(|port| write!(f, "; one answers at --port {port}"))
             }
             Self::Place(error) => write!(f, "{error}; give --control"),
             Self::Exchange(path, error) => {
