@@ -145,7 +145,8 @@ pub const UNACKNOWLEDGED_WAIT: Duration = Duration::from_secs(30);
 /// live ones: sweeping a short list is not worth it.
 pub const STALE_ENTRIES_MAX: usize = 64;
 /// Descriptors kept for everything that is not a client: listener, poll, waker, standard
-/// streams, the one connection to the database, its journal and its lock.
+/// streams, the one connection to the database, its journal and its lock, the control socket
+/// and its caller.
 pub const DESCRIPTORS_RESERVED: usize = 32;
 /// First wait before accepting again when out of descriptors.
 pub const ACCEPT_RETRY_FIRST: Duration = Duration::from_millis(10);
@@ -229,6 +230,26 @@ pub const RECORDS_WAIT: Duration = Duration::from_millis(200);
 pub const MAILBOX_MAX: usize = 1_024;
 /// Longest line read from the operator, in bytes.
 pub const CONSOLE_LINE_BYTES_MAX: usize = 4_096;
+/// How long a caller of the control socket may take to say its line, and again to take the
+/// answer: callers are served one by one, and `chinwag admin` needs no time for either.
+pub const CONTROL_CALLER_WAIT: Duration = Duration::from_secs(3);
+/// Callers that wait in the kernel for their turn at the control socket.
+pub const CONTROL_BACKLOG: i32 = 16;
+/// First bytes of an answer that `chinwag admin` reads. A room of 100,000 people, told one a
+/// line, stays below.
+pub const CONTROL_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a server that starts waits for another that is making its control socket in the
+/// same directory.
+pub const CONTROL_CLAIM_WAIT: Duration = Duration::from_secs(1);
+/// How long the end of the server waits for the answer under way on the control socket: the
+/// one to `shutdown`, as a rule. With `DRAIN_WAIT` and `ACCOUNTS_STOP_WAIT` it stays below
+/// the 3 s in which SIGTERM ends the server.
+pub const CONTROL_STOP_WAIT: Duration = Duration::from_millis(250);
+/// How long the control socket is left alone after it could not be accepted from.
+pub const CONTROL_ACCEPT_RETRY: Duration = Duration::from_secs(1);
+/// How long `chinwag admin` waits for a server, all in all. Longer than the caller before it
+/// may take.
+pub const ADMIN_WAIT: Duration = Duration::from_secs(10);
 /// Log lines a second about connections; the rest is counted and the count is logged.
 pub const LOG_LINES_PER_SECOND: u32 = 200;
 /// Log lines that wait for standard error; beyond it they are counted and left out, since
@@ -283,7 +304,9 @@ const _: () = {
     assert!(ACCOUNT_WATCH_INTERVAL.as_millis() * 2 < 1_000);
     assert!(WRITE_SLICES_MAX <= 1_024);
     assert!(HASH_MEMORY_KIB <= HASH_MEMORY_KIB_MAX);
-    assert!(ACCOUNTS_STOP_WAIT.as_millis() + DRAIN_WAIT.as_millis() < 3_000);
+    let stop_wait = ACCOUNTS_STOP_WAIT.as_millis() + CONTROL_STOP_WAIT.as_millis();
+    assert!(stop_wait + DRAIN_WAIT.as_millis() < 3_000);
+    assert!(2 * CONTROL_CALLER_WAIT.as_millis() < ADMIN_WAIT.as_millis());
     assert!(RELAY_FAREWELL_WAIT.as_secs() > STALL_OVER_SOFT.as_secs());
     assert!(PASSWORD_FILE_BYTES_MAX > 4 * PASSWORD_CHARS_MAX + 2);
 };

@@ -3,6 +3,7 @@
 //! Knows words and durations. Knows no room: who is meant by a name is found out where it
 //! is known who is there.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -118,6 +119,32 @@ impl OperatorCommand {
     }
 }
 
+/// The line that the words of a shell mean. Where a name is expected, a word with spaces is
+/// one name: its quotes, which the shell has taken off, are put on again.
+pub fn line_of(words: &[String]) -> String {
+    match words {
+        [command, rest @ ..]
+            if ["kick", "ban", "unban", "mute", "unmute"].contains(&command.trim()) =>
+        {
+            rest.iter().fold(command.clone(), |line, word| line + " " + &quoted(word))
+        }
+        words => words.join(" "),
+    }
+}
+
+/// A word in quotes, if it needs them. What holds quotes cannot be quoted, and an address in
+/// quotes would be a name.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let (kind, name) = match word.strip_prefix("name:") {
+        Some(name) => ("name:", name),
+        None => ("", word),
+    };
+    if word.starts_with("address:") || name.contains('"') || !name.contains(char::is_whitespace) {
+        return Cow::Borrowed(word);
+    }
+    Cow::Owned(format!("{kind}\"{name}\""))
+}
+
 /// Whom a command means, as typed: a name or an address, perhaps in quotes, perhaps with
 /// `name:` or `address:` in front, perhaps with a duration behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,6 +258,26 @@ mod tests {
         assert_eq!(whom("name:10.0.0.1"), [(name("10.0.0.1"), None, None)]);
         assert_eq!(whom("address:10.0.0.1"), [(None, Some(address), None)]);
         assert_eq!(whom("\"ana\" later"), []);
+    }
+
+    #[test]
+    fn a_word_of_the_shell_with_spaces_is_one_name() {
+        for (words, line) in [
+            (&["who"][..], "who"),
+            (&["say", "hello   there", "all"], "say hello   there all"),
+            (&["kick", "Ana", "Maria"], "kick Ana Maria"),
+            (&["kick", "Ana Maria"], "kick \"Ana Maria\""),
+            (&["ban", "Ana 7d"], "ban \"Ana 7d\""),
+            (&["ban", "Ana Maria", "10m"], "ban \"Ana Maria\" 10m"),
+            (&["ban", "name:Ana Maria", "10m"], "ban name:\"Ana Maria\" 10m"),
+            (&["ban", "address:10.0.0.1", "10m"], "ban address:10.0.0.1 10m"),
+            (&["ban", "\"Ana Maria\" 10m"], "ban \"Ana Maria\" 10m"),
+            (&["ban Ana Maria 10m"], "ban Ana Maria 10m"),
+            (&["shutdown", "30s"], "shutdown 30s"),
+        ] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(line_of(&words), line);
+        }
     }
 
     #[test]

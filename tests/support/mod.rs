@@ -42,6 +42,7 @@ impl Server {
                 command.env_remove(&*name);
             }
         }
+        command.env("CHINWAG_CONTROL", data.path().join("control.sock"));
         command.args(["serve", "--bind", "localhost", "--port", "0", "--protocol", protocol]);
         command.arg("--data").arg(data.path().join("accounts.db")).args(options);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
