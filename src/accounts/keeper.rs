@@ -90,7 +90,7 @@ impl Keeper {
                     Err(TryRecvError::Empty) => {}
                     Err(TryRecvError::Disconnected) => asked = false,
                 }
-                queue = self.take_in(entries);
+                queue = self.take_in(entries, !asked);
                 // Also when there is no pause.
                 if Instant::now() >= next_watch {
                     self.watch(&removed);
@@ -137,10 +137,10 @@ impl Keeper {
     }
 
     /// Writes down what was gathered if it is time, else gathers, up to the first sanction,
-    /// which is written at once.
-    fn take_in(&mut self, entries: &Receiver<Entry>) -> Queue {
+    /// which is written at once. At the end of the server no try is put off.
+    fn take_in(&mut self, entries: &Receiver<Entry>, at_the_end: bool) -> Queue {
         if self.batch.due().is_some_and(|due| due <= Instant::now()) {
-            self.write_batch(false);
+            self.write_batch(at_the_end);
             return Queue::MayHoldMore;
         }
         while !self.batch.is_full() {

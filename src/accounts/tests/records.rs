@@ -181,9 +181,12 @@ fn a_full_disk_loses_history_and_answers_no_until_it_has_room() {
         let said = Arc::new(Said { number, at: NOW, name: "lior".into(), text });
         Record::Said { said, forget_before: 0 }
     };
+    // As many as are not waited with.
+    let gate = stand_still(&rig.queries);
     for number in 1..=limits::RECORDS_BATCH as i64 {
         rig.record(long(number));
     }
+    drop(gate);
     let mut refused = 0;
     for n in 0..300 {
         rig.record(ban(&format!("a name of some length {n}"), &answers));
@@ -249,6 +252,30 @@ fn another_process_in_the_way_costs_no_message() {
     other.execute_batch("COMMIT").unwrap();
     let all = limits::RECORDS_BATCH as i64 + 1;
     rig.is_written(all, &[0, all - 1]);
+}
+
+#[test]
+fn another_process_in_the_way_does_not_hold_up_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts.db");
+    let passwords = Passwords::new(CHEAP).map_err(OpenErrorKind::Hash);
+    let accounts =
+        Accounts::<u32>::start(&Location::File(path.clone()), passwords, |_| {}).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // More than is gathered: the rest waits in the queue, which ends behind it.
+    for number in 1..=limits::RECORDS_BATCH as i64 + 1 {
+        accounts.record(said(number)).unwrap();
+    }
+    thread::sleep(3 * limits::RECORDS_WAIT);
+    let (ended, end) = bounded::<()>(0);
+    thread::spawn(move || {
+        accounts.close();
+        drop(ended);
+    });
+    let ended = end.recv_timeout(PATIENCE / 4);
+    assert_eq!(ended, Err(crossbeam_channel::RecvTimeoutError::Disconnected));
+    other.execute_batch("COMMIT").unwrap();
 }
 
 #[test]
