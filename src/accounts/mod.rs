@@ -255,8 +255,8 @@ impl<C: Copy + Send + 'static> Accounts<C> {
 impl<C> Accounts<C> {
     /// Hands over what is to be written down, without waiting. What is said is on disk
     /// `limits::RECORDS_WAIT` later, or lost when the database cannot be written, which is
-    /// logged. A sanction is written at once; it is acknowledged, from another thread and
-    /// after this has returned, in any case: with `false` also when the thread fails.
+    /// logged. A sanction is written at once, and acknowledged from the thread that writes,
+    /// in any case: with `false` also when that fails.
     ///
     /// # Errors
     /// The record itself, not acknowledged: as many wait as may.

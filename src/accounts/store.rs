@@ -311,6 +311,22 @@ mod tests {
     }
 
     #[test]
+    fn an_older_database_on_a_full_disk_has_its_accounts_and_catches_up() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection, &schema::MIGRATIONS[..1]).unwrap();
+        connection.execute_batch("PRAGMA max_page_count = 1").unwrap(); // raised to what is in use
+        let mut store = Store::new(connection).unwrap();
+        store.migrate().unwrap();
+        assert!(store.is_behind());
+        assert!(store.find("lior1").unwrap().is_none());
+        assert!(cannot_write(&store.catch_up().unwrap_err()));
+        store.connection.execute_batch("PRAGMA max_page_count = 1000000").unwrap();
+        store.catch_up().unwrap();
+        assert!(!store.is_behind());
+        assert_eq!(schema::version(&store.connection).unwrap(), schema::MIGRATIONS.len() as u32);
+    }
+
+    #[test]
     fn user_names_are_found_exactly() {
         let mut store = store();
         store.insert(&account("lior", "lior1")).unwrap().unwrap();
