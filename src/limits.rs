@@ -223,6 +223,10 @@ pub const RECORDS_BATCH: usize = 256;
 /// How long a message may wait for others to be written with: one transaction waits for the
 /// disk about as long as a hundred.
 pub const RECORDS_WAIT: Duration = Duration::from_millis(200);
+/// How long whoever writes down looks away between two looks at the queue, while messages
+/// gather: being woken for each would cost the loop a system call a message. At most
+/// `RECORDS_MAX` messages come in it.
+pub const RECORDS_PAUSE: Duration = Duration::from_millis(10);
 
 // --- threads, operator, log -------------------------------------------------------------
 
@@ -308,5 +312,7 @@ const _: () = {
     assert!(stop_wait + DRAIN_WAIT.as_millis() < 3_000);
     assert!(2 * CONTROL_CALLER_WAIT.as_millis() < ADMIN_WAIT.as_millis());
     assert!(RELAY_FAREWELL_WAIT.as_secs() > STALL_OVER_SOFT.as_secs());
+    assert!(RECORDS_PAUSE.as_millis() * 10 <= RECORDS_WAIT.as_millis());
+    assert!(RECORDS_BATCH < RECORDS_MAX);
     assert!(PASSWORD_FILE_BYTES_MAX > 4 * PASSWORD_CHARS_MAX + 2);
 };
