@@ -238,14 +238,6 @@ impl<C: Copy + Send + 'static> Accounts<C> {
         Ok(Self { ways_in: Some(ways_in), waiting, path: path.to_owned(), stopped })
     }
 
-    /// Hands over what is to be written down, without waiting.
-    ///
-    /// # Errors
-    /// The record itself: as many wait as may.
-    pub fn record(&self, record: records::Record) -> Result<(), records::Record> {
-        Err(record)
-    }
-
     /// Hands over a job without waiting; its verdict comes through `post`, with `client`.
     ///
     /// # Errors

@@ -108,13 +108,17 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let listener = bind::listen(SocketAddr::new(ip, options.port()))?;
     let address = listener.local_addr().map_err(system("find the address"))?;
     let control = control_socket(options, address.port())?;
-    let (event_loop, postbox) =
+    let history = settings.room.history;
+    let (mut event_loop, postbox) =
         EventLoop::new(listener, Server::new(settings)).map_err(system("start the poll"))?;
     let accounts = if options.protocol.has_accounts() {
         let location = Location::of(options.data.as_deref()).map_err(ServeError::Accounts)?;
         let postbox = postbox.clone();
         let post = move |notice| postbox.post(Mail::Accounts(notice));
-        Some(Accounts::open(&location, post).map_err(ServeError::Accounts)?)
+        let accounts = Accounts::open(&location, post).map_err(ServeError::Accounts)?;
+        let kept = accounts.kept(history, event_loop::wall_clock());
+        event_loop.restore(kept.map_err(ServeError::Accounts)?);
+        Some(accounts)
     } else {
         None
     };
