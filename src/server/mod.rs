@@ -2,11 +2,12 @@
 //!
 //! Reading order: [`turn`] (one turn, the whole state), then its halves `reading` and
 //! `writing`, then what they use: [`connection`], [`outbox`], [`broadcasts`], [`pacing`],
-//! [`timers`], [`accepting`]. [`event_loop`] is the shell with the poll; [`mailbox`],
+//! `recent_writes`, [`timers`], [`accepting`]. [`event_loop`] is the shell with the poll; [`mailbox`],
 //! [`console`] and [`signals`] are how other threads reach it; [`bind`], [`banner`] and
 //! [`settings`] are how it starts.
 
 pub mod accepting;
+pub mod acknowledgements;
 pub mod banner;
 pub mod bind;
 pub mod broadcasts;
@@ -19,6 +20,7 @@ pub mod outbox;
 pub mod pacing;
 pub mod peer;
 mod reading;
+mod recent_writes;
 pub mod settings;
 pub mod signals;
 pub mod timers;
@@ -99,6 +101,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     // The address first: a second server on it is told so before it touches the accounts.
     let listener = bind::listen(SocketAddr::new(ip, options.port()))?;
     let address = listener.local_addr().map_err(system("find the address"))?;
+    acknowledgements::prepare(address);
     let (event_loop, postbox) =
         EventLoop::new(listener, Server::new(settings)).map_err(system("start the poll"))?;
     let accounts = if options.protocol.has_accounts() {

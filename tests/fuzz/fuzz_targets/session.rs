@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use chinwag::accounts::{AccountId, Job, Verdict};
 use chinwag::protocol::Protocol;
 use chinwag::room::{ClientId, RoomLimits};
-use chinwag::server::connection::Transport;
+use chinwag::server::connection::{Transport, Unacknowledged};
 use chinwag::server::pacing::MessageRate;
 use chinwag::server::settings::Settings;
 use chinwag::server::turn::Server;
@@ -28,6 +28,7 @@ struct Pipe {
     ended: bool,
     space: usize,
     heard: Vec<u8>,
+    unacknowledged: Option<Unacknowledged>,
 }
 
 #[derive(Debug)]
@@ -67,6 +68,10 @@ impl Transport for Socket {
 
     fn has_failed(&self) -> bool {
         false
+    }
+
+    fn unacknowledged(&self) -> Option<Unacknowledged> {
+        self.0.borrow().unacknowledged
     }
 }
 
