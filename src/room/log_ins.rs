@@ -171,6 +171,21 @@ impl Room {
         !self.removed.contains(&account) && self.names.take(name)
     }
 
+    /// Who is in the room under the name that `client` is on trial for.
+    pub fn rival(&self, client: ClientId) -> Option<ClientId> {
+        let Stage::OnTrial(trial) = &self.guest(client)?.stage else { return None };
+        let name = trial.speaker.as_ref()?.name();
+        // Nearly every log-in ends here, without a look at anybody.
+        if !self.names.is_taken(name) {
+            return None;
+        }
+        let slot = self.guests.iter().position(|guest| match &guest.stage {
+            Stage::InRoom(Some(speaker), _) => speaker.name() == name,
+            _ => false,
+        })?;
+        Some(ClientId { slot: slot as u32, generation: self.guests[slot].generation })
+    }
+
     fn trial(&mut self, client: ClientId) -> Option<&mut Trial> {
         match &mut self.guest_mut(client)?.stage {
             Stage::OnTrial(trial) => Some(trial),

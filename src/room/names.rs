@@ -21,11 +21,16 @@ impl Names {
     /// Takes `name` if neither it nor one that looks like it is taken; says whether.
     pub(super) fn take(&mut self, name: &str) -> bool {
         let keys = self.keys_of(name);
-        if keys.iter().any(|key| self.keys.contains(key)) {
+        if self.has_any(&keys) {
             return false;
         }
         self.keys.extend(keys);
         true
+    }
+
+    /// Whether `name`, or one that looks like it, is taken.
+    pub(super) fn is_taken(&self, name: &str) -> bool {
+        self.has_any(&self.keys_of(name))
     }
 
     /// Gives a taken name back.
@@ -39,6 +44,10 @@ impl Names {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    fn has_any(&self, keys: &[u64]) -> bool {
+        keys.iter().any(|key| self.keys.contains(key))
     }
 
     fn keys_of(&self, name: &str) -> [u64; 2] {
@@ -57,6 +66,7 @@ mod tests {
         assert!(names.take("lior"));
         assert!(!names.take("Lior"), "another case");
         assert!(!names.take("liоr"), "a lookalike: Cyrillic o");
+        assert!(names.is_taken("LIOR") && !names.is_taken("dana"));
         assert!(names.take("dana"));
         names.free("lior");
         assert!(names.take("LIOR"));
