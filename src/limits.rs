@@ -141,12 +141,19 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub const KEEPALIVE_PROBES: u32 = 4;
 /// Sent bytes that stay unacknowledged this long: the peer is dead (Linux).
 pub const UNACKNOWLEDGED_WAIT: Duration = Duration::from_secs(30);
+/// A connection in the room whose peer has left bytes unacknowledged and been silent for this
+/// long is taken for lost once its account logs in anew (issue: 10 s). Long enough for a Wi-Fi
+/// client that changes its access point; well below `UNACKNOWLEDGED_WAIT`, which ends it anyhow.
+pub const GHOST_WAIT: Duration = Duration::from_secs(10);
+/// How exactly it is remembered when bytes were written; such a connection is recognised so
+/// much later at the worst.
+pub const GHOST_SLACK: Duration = Duration::from_secs(2);
 /// Stale entries that the list of those not logged in may hold beyond as many as there are
 /// live ones: sweeping a short list is not worth it.
 pub const STALE_ENTRIES_MAX: usize = 64;
 /// Descriptors kept for everything that is not a client: listener, poll, waker, standard
 /// streams, the one connection to the database, its journal and its lock, the control socket
-/// and its caller.
+/// and its caller, and the question to the kernel what a peer has acknowledged, one at a time.
 pub const DESCRIPTORS_RESERVED: usize = 32;
 /// First wait before accepting again when out of descriptors.
 pub const ACCEPT_RETRY_FIRST: Duration = Duration::from_millis(10);
@@ -314,5 +321,7 @@ const _: () = {
     assert!(RELAY_FAREWELL_WAIT.as_secs() > STALL_OVER_SOFT.as_secs());
     assert!(RECORDS_PAUSE.as_millis() * 10 <= RECORDS_WAIT.as_millis());
     assert!(RECORDS_BATCH < RECORDS_MAX);
+    assert!(GHOST_WAIT.as_millis().is_multiple_of(GHOST_SLACK.as_millis()));
+    assert!(GHOST_WAIT.as_millis() + GHOST_SLACK.as_millis() < UNACKNOWLEDGED_WAIT.as_millis());
     assert!(PASSWORD_FILE_BYTES_MAX > 4 * PASSWORD_CHARS_MAX + 2);
 };

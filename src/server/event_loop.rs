@@ -12,7 +12,8 @@ use mio::net::{TcpListener as MioListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
 use super::accepting::{Accepting, Listener};
-use super::connection::Transport;
+use super::acknowledgements;
+use super::connection::{Transport, Unacknowledged};
 use super::mailbox::{Mail, Mailbox, Postbox, mailbox};
 use super::operating::Outcome;
 use super::turn::Server;
@@ -46,6 +47,11 @@ impl Transport for TcpStream {
 
     fn has_failed(&self) -> bool {
         !matches!(self.take_error(), Ok(None))
+    }
+
+    fn unacknowledged(&self) -> Option<Unacknowledged> {
+        let (here, there) = (self.local_addr().ok()?, self.peer_addr().ok()?);
+        acknowledgements::unacknowledged(here, there)
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Reading order: [`turn`] (one turn, the whole state), then its halves `reading` and
 //! `writing`, then what they use: [`connection`], [`outbox`], [`broadcasts`], [`pacing`],
-//! [`timers`], [`accepting`]. [`event_loop`] is the shell with the poll; [`mailbox`],
+//! `recent_writes`, [`timers`], [`accepting`]. [`event_loop`] is the shell with the poll; [`mailbox`],
 //! [`console`] and [`signals`] are how other threads reach it; [`bind`], [`banner`] and
 //! [`settings`] are how it starts.
 
 pub mod accepting;
+pub mod acknowledgements;
 pub mod banner;
 pub mod bind;
 pub mod broadcasts;
@@ -20,6 +21,7 @@ pub mod outbox;
 pub mod pacing;
 pub mod peer;
 mod reading;
+mod recent_writes;
 pub mod settings;
 pub mod signals;
 pub mod timers;
@@ -108,6 +110,7 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let listener = bind::listen(SocketAddr::new(ip, options.port()))?;
     let address = listener.local_addr().map_err(system("find the address"))?;
     let control = control_socket(options, address.port())?;
+    acknowledgements::prepare(address);
     let history = settings.room.history;
     let (mut event_loop, postbox) =
         EventLoop::new(listener, Server::new(settings)).map_err(system("start the poll"))?;
