@@ -25,6 +25,7 @@
 //! operator closes the input
 //! signal TERM|INT
 //! server runs                   it has not ended
+//! server restarts after TERM|KILL    on the same database, with the same options
 //! server ends with 0            its exit status
 //! log holds TEXT                the log holds it; {WHO} is the address of WHO
 //! log lacks TEXT                for after the end
@@ -231,6 +232,7 @@ struct Fault {
 #[derive(Default)]
 struct Stage {
     protocol: String,
+    options: String,
     server: Option<Server>,
     clients: HashMap<String, Client>,
     addresses: HashMap<String, String>,
@@ -247,6 +249,7 @@ impl Stage {
             ("serve", _) => {
                 let options: Vec<&str> = text.split_whitespace().collect();
                 self.protocol = verb.to_owned();
+                self.options = text.to_owned();
                 self.server = Some(Server::start(verb, &options)?);
                 Ok(())
             }
@@ -263,6 +266,12 @@ impl Stage {
             }
             ("signal", "TERM") => self.server()?.signal(Signal::TERM),
             ("signal", "INT") => self.server()?.signal(Signal::INT),
+            ("server", "restarts") => {
+                let signal = if text == "after KILL" { Signal::KILL } else { Signal::TERM };
+                let (protocol, options) = (self.protocol.clone(), self.options.clone());
+                let options: Vec<&str> = options.split_whitespace().collect();
+                self.server()?.restart(signal, &protocol, &options)
+            }
             ("server", "runs") if self.server()?.is_running() => Ok(()),
             ("server", "ends") => {
                 let status = self.server()?.expect_end()?;
