@@ -4,13 +4,15 @@
 //! what was asked for.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::address::Server;
 use crate::limits;
+use crate::operator::command::HELP;
 use crate::protocol::Protocol;
 
 /// A chat room for a classroom, an office or a LAN party.
@@ -37,6 +39,9 @@ pub enum Command {
     Connect(ConnectOptions),
     /// See and mend the accounts of a room, also while it runs.
     Accounts(AccountsOptions),
+    /// Ask a running server: who is there, say, kick, ban, mute, shut down.
+    #[command(after_help = format!("Commands:\n{HELP}"))]
+    Admin(AdminOptions),
 }
 
 /// Options of `serve`.
@@ -56,6 +61,10 @@ pub struct ServeOptions {
     /// [default: chinwag/accounts.db in your data directory].
     #[arg(long, env = "CHINWAG_DATA", value_name = "PATH|:memory:")]
     pub data: Option<PathBuf>,
+    /// The socket that `chinwag admin` asks at, or `none` [default: chinwag/PORT.sock in
+    /// your runtime directory].
+    #[arg(long, env = "CHINWAG_CONTROL", value_name = "PATH|none", value_parser = control_path())]
+    pub control: Option<ControlPath>,
     /// End when the last client leaves.
     #[arg(long, env = "CHINWAG_EXIT_WHEN_EMPTY", value_parser = clap::builder::BoolishValueParser::new())]
     pub exit_when_empty: bool,
@@ -144,6 +153,25 @@ impl FromStr for Bind {
                 .map_err(|_| "give localhost, lan, or an IPv4 or IPv6 address"),
         }
     }
+}
+
+/// Where a control socket is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlPath {
+    /// Nowhere.
+    None,
+    /// Here.
+    At(PathBuf),
+}
+
+impl From<PathBuf> for ControlPath {
+    fn from(path: PathBuf) -> Self {
+        if path == Path::new("none") { Self::None } else { Self::At(path) }
+    }
+}
+
+fn control_path() -> impl TypedValueParser<Value = ControlPath> {
+    PathBufValueParser::new().map(ControlPath::from)
 }
 
 /// The networks that limits per address do not apply to.
@@ -242,6 +270,20 @@ pub enum AccountsCommand {
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
+}
+
+/// Options of `admin`.
+#[derive(Debug, Clone, Args)]
+pub struct AdminOptions {
+    /// The port of the server.
+    #[arg(long, env = "CHINWAG_PORT", default_value_t = Protocol::Accounts.default_port(), value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// The server's control socket, whatever its port.
+    #[arg(long, env = "CHINWAG_CONTROL", value_name = "PATH", value_parser = control_path())]
+    pub control: Option<ControlPath>,
+    /// What to ask, as below. A name with spaces is one word: `kick "Ana Maria"`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
 }
 
 #[cfg(test)]

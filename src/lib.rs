@@ -10,6 +10,7 @@
 //! - [`operator`]: what may be asked of a running server, and how it is reached.
 //! - [`client`]: the bundled client.
 //! - [`limits`]: every maximum and every wait, with its reason.
+//! - [`durations`]: how people type and read them.
 //! - [`cli`], [`logging`]: what `main` needs.
 //!
 //! # What holds everywhere
@@ -27,6 +28,7 @@
 pub mod accounts;
 pub mod cli;
 pub mod client;
+pub mod durations;
 pub mod limits;
 pub mod logging;
 pub mod operator;

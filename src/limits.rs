@@ -141,11 +141,19 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub const KEEPALIVE_PROBES: u32 = 4;
 /// Sent bytes that stay unacknowledged this long: the peer is dead (Linux).
 pub const UNACKNOWLEDGED_WAIT: Duration = Duration::from_secs(30);
+/// A connection in the room whose peer has left bytes unacknowledged and been silent for this
+/// long is taken for lost once its account logs in anew (issue: 10 s). Long enough for a Wi-Fi
+/// client that changes its access point; well below `UNACKNOWLEDGED_WAIT`, which ends it anyhow.
+pub const GHOST_WAIT: Duration = Duration::from_secs(10);
+/// How exactly it is remembered when bytes were written; such a connection is recognised so
+/// much later at the worst.
+pub const GHOST_SLACK: Duration = Duration::from_secs(2);
 /// Stale entries that the list of those not logged in may hold beyond as many as there are
 /// live ones: sweeping a short list is not worth it.
 pub const STALE_ENTRIES_MAX: usize = 64;
 /// Descriptors kept for everything that is not a client: listener, poll, waker, standard
-/// streams, the one connection to the database, its journal and its lock.
+/// streams, the one connection to the database, its journal and its lock, the control socket
+/// and its caller, and the question to the kernel what a peer has acknowledged, one at a time.
 pub const DESCRIPTORS_RESERVED: usize = 32;
 /// First wait before accepting again when out of descriptors.
 pub const ACCEPT_RETRY_FIRST: Duration = Duration::from_millis(10);
@@ -222,6 +230,10 @@ pub const RECORDS_BATCH: usize = 256;
 /// How long a message may wait for others to be written with: one transaction waits for the
 /// disk about as long as a hundred.
 pub const RECORDS_WAIT: Duration = Duration::from_millis(200);
+/// How long whoever writes down looks away between two looks at the queue, while messages
+/// gather: being woken for each would cost the loop a system call a message. At most
+/// `RECORDS_MAX` messages come in it.
+pub const RECORDS_PAUSE: Duration = Duration::from_millis(10);
 
 // --- threads, operator, log -------------------------------------------------------------
 
@@ -229,6 +241,26 @@ pub const RECORDS_WAIT: Duration = Duration::from_millis(200);
 pub const MAILBOX_MAX: usize = 1_024;
 /// Longest line read from the operator, in bytes.
 pub const CONSOLE_LINE_BYTES_MAX: usize = 4_096;
+/// How long a caller of the control socket may take to say its line, and again to take the
+/// answer: callers are served one by one, and `chinwag admin` needs no time for either.
+pub const CONTROL_CALLER_WAIT: Duration = Duration::from_secs(3);
+/// Callers that wait in the kernel for their turn at the control socket.
+pub const CONTROL_BACKLOG: i32 = 16;
+/// First bytes of an answer that `chinwag admin` reads. A room of 100,000 people, told one a
+/// line, stays below.
+pub const CONTROL_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a server that starts waits for another that is making its control socket in the
+/// same directory.
+pub const CONTROL_CLAIM_WAIT: Duration = Duration::from_secs(1);
+/// How long the end of the server waits for the answer under way on the control socket: the
+/// one to `shutdown`, as a rule. With `DRAIN_WAIT` and `ACCOUNTS_STOP_WAIT` it stays below
+/// the 3 s in which SIGTERM ends the server.
+pub const CONTROL_STOP_WAIT: Duration = Duration::from_millis(250);
+/// How long the control socket is left alone after it could not be accepted from.
+pub const CONTROL_ACCEPT_RETRY: Duration = Duration::from_secs(1);
+/// How long `chinwag admin` waits for a server, all in all. Longer than the caller before it
+/// may take.
+pub const ADMIN_WAIT: Duration = Duration::from_secs(10);
 /// Log lines a second about connections; the rest is counted and the count is logged.
 pub const LOG_LINES_PER_SECOND: u32 = 200;
 /// Log lines that wait for standard error; beyond it they are counted and left out, since
@@ -283,7 +315,13 @@ const _: () = {
     assert!(ACCOUNT_WATCH_INTERVAL.as_millis() * 2 < 1_000);
     assert!(WRITE_SLICES_MAX <= 1_024);
     assert!(HASH_MEMORY_KIB <= HASH_MEMORY_KIB_MAX);
-    assert!(ACCOUNTS_STOP_WAIT.as_millis() + DRAIN_WAIT.as_millis() < 3_000);
+    let stop_wait = ACCOUNTS_STOP_WAIT.as_millis() + CONTROL_STOP_WAIT.as_millis();
+    assert!(stop_wait + DRAIN_WAIT.as_millis() < 3_000);
+    assert!(2 * CONTROL_CALLER_WAIT.as_millis() < ADMIN_WAIT.as_millis());
     assert!(RELAY_FAREWELL_WAIT.as_secs() > STALL_OVER_SOFT.as_secs());
+    assert!(RECORDS_PAUSE.as_millis() * 10 <= RECORDS_WAIT.as_millis());
+    assert!(RECORDS_BATCH < RECORDS_MAX);
+    assert!(GHOST_WAIT.as_millis().is_multiple_of(GHOST_SLACK.as_millis()));
+    assert!(GHOST_WAIT.as_millis() + GHOST_SLACK.as_millis() < UNACKNOWLEDGED_WAIT.as_millis());
     assert!(PASSWORD_FILE_BYTES_MAX > 4 * PASSWORD_CHARS_MAX + 2);
 };

@@ -369,6 +369,37 @@ fn a_read_only_database_refuses_sign_ups_and_nothing_else_until_it_is_not() {
 }
 
 #[test]
+fn a_read_only_database_of_an_older_chinwag_serves_and_is_brought_up_to_date_later() {
+    let Some(program) = chinwag_unprivileged() else {
+        return skipped("file modes do not bind root, and there is no setpriv");
+    };
+    let (_directory, data) = directory();
+    fill(&data, 0..3, CHEAP);
+    let older = Connection::open(&data).unwrap();
+    let sql = "DROP TABLE history; DROP TABLE sanction; PRAGMA user_version = 1";
+    older.execute_batch(sql).unwrap();
+    drop(older);
+    let set_mode = |mode| fs::set_permissions(&data, fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(0o400);
+    let before = fs::read(&data).unwrap();
+    let room = Room::launch(program, &data, &[]);
+    room.log.has("nothing said is kept");
+    let mut members = room.members(2);
+    assert_chat_without_sign_ups(&room, &mut members, 100);
+    assert!(fs::read(&data).unwrap() == before);
+    set_mode(0o600);
+    assert_eq!(sign_up(&room, 3).as_deref(), Some("Account Created"), "without a restart");
+    room.still_serves(3);
+    room.shut_down();
+    let version: i64 = Connection::open(&data)
+        .unwrap()
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 2);
+    Room::at(&data, &[]).still_serves(3);
+}
+
+#[test]
 fn a_database_is_its_owners_alone() {
     let (_directory, data) = directory();
     let mut room = Room::at(&data, &[]);

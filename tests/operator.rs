@@ -84,8 +84,13 @@ fn it_runs_without_any_standard_stream() {
     let script = "exec \"$@\" <&- >&- 2>&-";
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh"]).arg(env!("CARGO_BIN_EXE_chinwag"));
-    command.args(["serve", "--bind", "localhost", "--port", &port.to_string(), "--data"]);
-    let mut child = command.arg(&data).stdin(Stdio::null()).spawn().unwrap();
+    command.args(["serve", "--control", "none", "--bind", "localhost", "--data"]);
+    let mut child = command
+        .arg(&data)
+        .args(["--port", &port.to_string()])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
     let until = Instant::now() + DEADLINE;
     while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
         assert!(Instant::now() < until && child.try_wait().unwrap().is_none(), "no server");
@@ -250,7 +255,7 @@ fn menu(answers: &[(&str, &str)], last: &str) -> (String, u32) {
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().contains("CHINWAG")) {
         command.env_remove(name);
     }
-    command.args(["serve", "--port", "0", "--data", ":memory:"]);
+    command.args(["serve", "--port", "0", "--data", ":memory:", "--control", "none"]);
     let mut child = terminal.slave.spawn_command(command).unwrap();
     drop(terminal.slave);
     let shown = Written::follow(terminal.master.try_clone_reader().unwrap());
@@ -339,6 +344,7 @@ fn colour_is_for_terminals_without_no_color() {
         let terminal = native_pty_system().openpty(PtySize::default()).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_chinwag"));
         command.args(["serve", "-v", "--bind", "localhost", "--port", "0", "--data", ":memory:"]);
+        command.args(["--control", "none"]);
         command.env_remove("NO_COLOR");
         command.env_remove("RUST_LOG");
         command.env("TERM", "xterm");

@@ -25,6 +25,7 @@
 //! operator closes the input
 //! signal TERM|INT
 //! server runs                   it has not ended
+//! server restarts after TERM|KILL    on the same database, with the same options
 //! server ends with 0            its exit status
 //! log holds TEXT                the log holds it; {WHO} is the address of WHO
 //! log lacks TEXT                for after the end
@@ -33,7 +34,8 @@
 //! ```
 //!
 //! TEXT goes to the end of the line. `\n`, `\r`, `\t`, `\\`, `\xNN` are bytes (a space at
-//! the end is `\x20`), `\{8192*ab}` is `ab` as often. At the end of a scenario whoever is
+//! the end is `\x20`), `\{8192*ab}` is `ab` as often, `{NOW}` is the minute, as in
+//! `2026-11-21 08:05`; a run in which it changed under way is repeated. At the end of a scenario whoever is
 //! still connected must have nothing left to hear.
 //!
 //! The protocol has moments: what follows within 50 ms is another thing than what comes
@@ -62,6 +64,8 @@ const AT_ONCE: usize = 4;
 const RUNS_MAX: usize = 10;
 const SOON: Duration = Duration::from_millis(40);
 const APART: Duration = Duration::from_millis(3);
+/// In a TEXT: the minute.
+const NOW: &str = "{NOW}";
 /// How long nothing may be left to hear at the end.
 const END_SILENCE: Duration = Duration::from_millis(60);
 
@@ -187,6 +191,7 @@ impl Case {
         }
         let mut stage = Stage::default();
         let mut moment = Instant::now();
+        let begun_at = minute();
         for (at, line) in text.lines().enumerate() {
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -210,7 +215,7 @@ impl Case {
             outcome.map_err(|why| Fault {
                 line: at + 1,
                 why: format!("{line}\n{why}"),
-                may_be_repeated: soon.is_some(),
+                may_be_repeated: soon.is_some() || (line.contains(NOW) && begun_at != minute()),
             })?;
         }
         stage.end().map_err(|why| fault(text.lines().count(), why))
@@ -227,6 +232,7 @@ struct Fault {
 #[derive(Default)]
 struct Stage {
     protocol: String,
+    options: String,
     server: Option<Server>,
     clients: HashMap<String, Client>,
     addresses: HashMap<String, String>,
@@ -243,6 +249,7 @@ impl Stage {
             ("serve", _) => {
                 let options: Vec<&str> = text.split_whitespace().collect();
                 self.protocol = verb.to_owned();
+                self.options = text.to_owned();
                 self.server = Some(Server::start(verb, &options)?);
                 Ok(())
             }
@@ -259,6 +266,12 @@ impl Stage {
             }
             ("signal", "TERM") => self.server()?.signal(Signal::TERM),
             ("signal", "INT") => self.server()?.signal(Signal::INT),
+            ("server", "restarts") => {
+                let signal = if text == "after KILL" { Signal::KILL } else { Signal::TERM };
+                let (protocol, options) = (self.protocol.clone(), self.options.clone());
+                let options: Vec<&str> = options.split_whitespace().collect();
+                self.server()?.restart(signal, &protocol, &options)
+            }
             ("server", "runs") if self.server()?.is_running() => Ok(()),
             ("server", "ends") => {
                 let status = self.server()?.expect_end()?;
@@ -285,9 +298,9 @@ impl Stage {
             (who, "sends") => self.client(who)?.send(&bytes(text)?),
             (who, "hears") => match text.strip_prefix("nothing for ") {
                 Some(text) => self.client(who)?.expect_silence(time(text)?),
-                None => self.client(who)?.expect(&bytes(text)?),
+                None => self.client(who)?.expect(&bytes(&text.replace(NOW, &minute()))?),
             },
-            (who, "reads") => self.client(who)?.expect_read(&bytes(text)?),
+            (who, "reads") => self.client(who)?.expect_read(&bytes(&text.replace(NOW, &minute()))?),
             (who, "is") if text == "closed" => {
                 self.client(who)?.expect_closed()?;
                 self.clients.remove(who);
@@ -363,6 +376,11 @@ impl Stage {
         }
         Ok(text)
     }
+}
+
+/// The time as it stands in what is replayed.
+fn minute() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 fn time(text: &str) -> Outcome<Duration> {

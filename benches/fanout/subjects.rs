@@ -126,6 +126,7 @@ impl Subject {
                 // Idle connections stay as long as a phase takes.
                 command
                     .args(["-q", "serve", "--bind", "localhost", "--login-timeout", "86400"])
+                    .args(["--control", "none"])
                     .args(["--protocol", protocol, "--port", &port.to_string(), "--data"])
                     .arg(&data);
                 if self == Self::Accounts {

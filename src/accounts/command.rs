@@ -97,7 +97,7 @@ impl From<HashError> for CommandError {
     }
 }
 
-/// Does what `options` ask for.
+/// Does what `options` ask for. What a removed person said stays in the history.
 ///
 /// # Errors
 /// See [`CommandError`]; nothing was changed then.

@@ -1,24 +1,31 @@
-//! Accounts: sign-up and log-in, on threads of their own.
+//! Accounts: sign-up and log-in, on threads of their own; and what is kept beside them.
 //!
 //! Jobs go in through a bounded queue, verdicts come out through a function that the owner
 //! lends (the server posts them to its mailbox). Knows passwords, hashes and the database.
-//! Knows of a connection only an opaque `client` value, which it hands back.
+//! Knows of a connection only an opaque `client` value, which it hands back. What was said
+//! and whom the operator has shut out goes to the same database by a queue of its own,
+//! past the hash threads.
 //!
 //! ```text
-//!             jobs (bounded)                     queries
-//! event loop ───────────────► hash threads ──────────────► keeper ──► SQLite
-//!      ▲                      worker, password             keeper, store, schema, opening
-//!      └── verdicts ────────────┘                            │
-//!      └── removed accounts ─────────────────────────────────┘
+//!             jobs (bounded)                 queries
+//! event loop ───────────────► hash threads ──────────► keeper ──► SQLite
+//!    │ ▲                      worker, password         keeper, store, chronicle,
+//!    │ ├── verdicts ────────────┘                      schema, opening
+//!    │ └── removed accounts ─────────────────────────────┤
+//!    └── records (bounded): recording ───────────────────┘
 //! ```
 //!
 //! `command` is `chinwag accounts`: another process, on the same file, beside the server.
 
+mod chronicle;
 pub mod command;
+mod health;
 mod keeper;
 mod open_error;
 mod opening;
 mod password;
+mod query;
+mod recording;
 pub mod records;
 mod schema;
 mod store;
@@ -27,17 +34,20 @@ mod tests;
 mod worker;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use zeroize::Zeroizing;
 
-use self::keeper::{Database, Keeper};
+use self::keeper::Keeper;
 pub use self::open_error::{OpenError, OpenErrorKind};
 pub use self::opening::{Location, default_path};
 use self::password::Passwords;
 pub use self::password::{HashCost, HashError};
+use self::query::Database;
+use self::recording::Entry;
+use self::records::{HistoryLimits, Kept, Record, UnixSeconds};
 use crate::limits;
 
 /// What someone signs up or logs in with. The password is wiped when dropped, and `Debug`
@@ -140,14 +150,21 @@ pub enum Notice<C> {
 }
 
 /// The accounts, as their owner holds them. Dropping it drops the jobs that wait, ends the
-/// threads after the job at hand, and waits for that no longer than
-/// `limits::ACCOUNTS_STOP_WAIT`.
+/// threads after the job at hand and after all records are written, and waits for that no
+/// longer than `limits::ACCOUNTS_STOP_WAIT`.
 pub struct Accounts<C> {
     /// None only while dropping.
-    jobs: Option<Sender<(C, Job)>>,
+    ways_in: Option<WaysIn<C>>,
     waiting: Receiver<(C, Job)>,
+    path: PathBuf,
     /// Disconnected when the keeper has closed the database.
     stopped: Receiver<()>,
+}
+
+struct WaysIn<C> {
+    jobs: Sender<(C, Job)>,
+    entries: Sender<Entry>,
+    database: Database,
 }
 
 impl<C: Copy + Send + 'static> Accounts<C> {
@@ -194,12 +211,14 @@ impl<C: Copy + Send + 'static> Accounts<C> {
         let keeper = Keeper::new(served).map_err(|error| OpenErrorKind::from(error).at(path))?;
 
         let hash_threads = thread::available_parallelism().map_or(1, |all| all.get() - 1).max(1);
-        // Every hash thread waits for its answer, so there are never more queries.
-        let (query, queries) = bounded(hash_threads);
+        // Every hash thread waits for its answer, as does whoever asks what was kept, so
+        // there are never more queries.
+        let (query, queries) = bounded(hash_threads + 1);
+        let (entry, entries) = bounded(limits::RECORDS_MAX);
         let (running, stopped) = bounded(0);
         let tell = post.clone();
         spawn("accounts-database".to_owned(), move || {
-            keeper.run(&queries, |account| tell(Notice::Removed(account)));
+            keeper.run(&queries, &entries, |account| tell(Notice::Removed(account)));
             // In this order: whoever sees the keeper stopped may open the file again.
             drop(lock);
             drop::<Sender<()>>(running);
@@ -215,15 +234,8 @@ impl<C: Copy + Send + 'static> Accounts<C> {
             })
             .map_err(|error| OpenErrorKind::Thread(error).at(path))?;
         }
-        Ok(Self { jobs: Some(jobs), waiting, stopped })
-    }
-
-    /// Hands over what is to be written down, without waiting.
-    ///
-    /// # Errors
-    /// The record itself: as many wait as may.
-    pub fn record(&self, record: records::Record) -> Result<(), records::Record> {
-        Err(record)
+        let ways_in = WaysIn { jobs, entries: entry, database: Database(query) };
+        Ok(Self { ways_in: Some(ways_in), waiting, path: path.to_owned(), stopped })
     }
 
     /// Hands over a job without waiting; its verdict comes through `post`, with `client`.
@@ -231,14 +243,45 @@ impl<C: Copy + Send + 'static> Accounts<C> {
     /// # Errors
     /// The job itself: as many wait as may. There is room again after a verdict.
     pub fn submit(&self, client: C, job: Job) -> Result<(), Job> {
-        match &self.jobs {
-            Some(jobs) => jobs.try_send((client, job)).map_err(|error| error.into_inner().1),
+        match &self.ways_in {
+            Some(WaysIn { jobs, .. }) => {
+                jobs.try_send((client, job)).map_err(|error| error.into_inner().1)
+            }
             None => Err(job),
         }
     }
 }
 
 impl<C> Accounts<C> {
+    /// Hands over what is to be written down, without waiting. What is said is on disk
+    /// `limits::RECORDS_WAIT` later, or lost when the database cannot be written, which is
+    /// logged. A sanction is written at once, and acknowledged from the thread that writes,
+    /// in any case: with `false` also when that fails.
+    ///
+    /// # Errors
+    /// The record itself, not acknowledged: as many wait as may.
+    pub fn record(&self, record: Record) -> Result<(), Record> {
+        match &self.ways_in {
+            Some(WaysIn { entries, .. }) => {
+                entries.try_send(record.into()).map_err(|error| error.into_inner().into())
+            }
+            None => Err(record),
+        }
+    }
+
+    /// What was kept by earlier servers: the latest messages within `limits`, and the
+    /// sanctions that are not over at `now`. The rest is deleted, if it can be. Waits for
+    /// the database: it is asked once, before anything is recorded.
+    ///
+    /// # Errors
+    /// The database cannot be read. Numbers would be given twice if the server went on
+    /// without; it should not.
+    pub fn kept(&self, limits: HistoryLimits, now: UnixSeconds) -> Result<Kept, OpenError> {
+        let no_answer = || OpenErrorKind::NoAnswer.at(&self.path);
+        let WaysIn { database, .. } = self.ways_in.as_ref().ok_or_else(no_answer)?;
+        database.kept(limits, now).map_err(|_| no_answer())?
+    }
+
     /// Ends the threads as dropping does, but waits as long as it takes: for whoever opens
     /// the file again.
     pub fn close(mut self) {
@@ -249,7 +292,7 @@ impl<C> Accounts<C> {
     /// A hash thread lets go of the keeper when it ends, and the keeper ends after the
     /// last: `stopped` is disconnected then, and never holds a message.
     fn stop(&mut self) {
-        self.jobs = None;
+        self.ways_in = None;
         while self.waiting.try_recv().is_ok() {}
     }
 }

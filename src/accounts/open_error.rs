@@ -50,6 +50,8 @@ pub enum OpenErrorKind {
     Hash(HashError),
     /// The system gives no thread.
     Thread(io::Error),
+    /// The thread of the database failed; it has logged why.
+    NoAnswer,
 }
 
 impl OpenErrorKind {
@@ -121,6 +123,9 @@ impl fmt::Display for OpenError {
             OpenErrorKind::Thread(error) => {
                 write!(f, "no thread for the accounts: {error}; raise the limit of threads")
             }
+            OpenErrorKind::NoAnswer => {
+                write!(f, "{path} is not answered for: its thread failed, see above; start again")
+            }
         }
     }
 }
@@ -140,7 +145,8 @@ impl std::error::Error for OpenError {
             | OpenErrorKind::NotADatabase
             | OpenErrorKind::Foreign
             | OpenErrorKind::Newer { .. }
-            | OpenErrorKind::Damaged(_) => None,
+            | OpenErrorKind::Damaged(_)
+            | OpenErrorKind::NoAnswer => None,
         }
     }
 }

@@ -115,7 +115,7 @@ pub(super) fn visit(given: &Path) -> Result<Store, OpenError> {
 pub(super) fn reopen(path: &Path) -> Result<Store, OpenError> {
     let reopen = || match header(path)? {
         Header::Empty => Err(OpenErrorKind::Absent),
-        Header::Ours => Ok(Store::new(connect(path)?)?),
+        Header::Ours => prepare(connect(path)?, false).map_err(migration),
     };
     reopen().map_err(|kind| kind.at(path))
 }
@@ -248,6 +248,11 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 fn prepare(connection: Connection, as_server: bool) -> Result<Store, MigrateError> {
     let mut store = Store::new(connection)?;
     store.migrate()?;
+    if as_server && store.is_behind() {
+        log::warn!(
+            "the accounts' database is an older chinwag's and cannot be written: nothing said is kept, no ban and no mute"
+        );
+    }
     if as_server && !store.use_write_ahead_log()? {
         log::warn!("the accounts' file system has no write-ahead log; sign-ups may be slow");
     }

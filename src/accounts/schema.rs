@@ -30,7 +30,27 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE TRIGGER account_removed AFTER DELETE ON account BEGIN
         INSERT INTO removal (account) VALUES (OLD.id);
     END;",
+    // What was said bears a name, not an account: it stays when the account is removed, and
+    // in the room are names that never had one. The key of a sanction is what its target is
+    // compared by, the target is what the operator typed.
+    "CREATE TABLE history (
+        number INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        text TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE sanction (
+        kind TEXT NOT NULL,
+        target_kind TEXT NOT NULL,
+        target_key TEXT NOT NULL,
+        target TEXT NOT NULL,
+        until INTEGER,
+        PRIMARY KEY (kind, target_kind, target_key)
+    ) STRICT, WITHOUT ROWID;",
 ];
+
+/// The version from which on there are accounts.
+pub(super) const ACCOUNTS_VERSION: u32 = 1;
 
 /// Why a database was not brought up to date.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! Knows SQL and the keys a name is unique by. Knows hashes only as text, no password, no
 //! thread, and not where the database lies.
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
 use super::schema::{self, MigrateError};
 use super::{AccountId, SignUpRefusal};
@@ -12,7 +12,8 @@ use crate::protocol::text::NameKeys;
 
 /// An open database.
 pub(super) struct Store {
-    connection: Connection,
+    pub(super) connection: Connection,
+    behind: bool,
 }
 
 /// An account to be created.
@@ -62,15 +63,46 @@ impl Store {
     pub(super) fn new(connection: Connection) -> rusqlite::Result<Self> {
         connection.busy_timeout(limits::DATABASE_BUSY_WAIT)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        Ok(Self { connection })
+        Ok(Self { connection, behind: false })
     }
 
-    /// Brings the tables up to date.
+    /// Brings the tables up to date. Where an older database cannot be written, its accounts
+    /// can be read all the same: it stays behind until it can.
     ///
     /// # Errors
     /// A newer database; what SQLite says.
     pub(super) fn migrate(&mut self) -> Result<(), MigrateError> {
-        schema::migrate(&mut self.connection, schema::MIGRATIONS)
+        self.behind = false;
+        match schema::migrate(&mut self.connection, schema::MIGRATIONS) {
+            Err(MigrateError::Sqlite(error))
+                if cannot_write(&error)
+                    && schema::version(&self.connection)? >= schema::ACCOUNTS_VERSION =>
+            {
+                self.behind = true;
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether only the accounts are there.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Goes before whatever is written to tables that an older database lacks.
+    ///
+    /// # Errors
+    /// It cannot be written yet.
+    pub(super) fn catch_up(&mut self) -> rusqlite::Result<()> {
+        if self.behind {
+            match schema::migrate(&mut self.connection, schema::MIGRATIONS) {
+                // A later chinwag beside this one was first: the tables are there.
+                Ok(()) | Err(MigrateError::Newer { .. }) => self.behind = false,
+                Err(MigrateError::Sqlite(error)) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Turns the write-ahead log on: readers do not wait for writers. Some file systems
@@ -99,6 +131,30 @@ impl Store {
                 })
             })
             .optional()
+    }
+
+    /// The hash of this account's password.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub(super) fn password_hash(&self, account: AccountId) -> rusqlite::Result<Option<String>> {
+        let sql = "SELECT password_hash FROM account WHERE id = ?1";
+        self.connection.query_row(sql, [account.0], |row| row.get(0)).optional()
+    }
+
+    /// Replaces the hash `verified` by `new`. `false`: it was replaced meanwhile, or the
+    /// account removed.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub(super) fn replace_password(
+        &self,
+        account: AccountId,
+        verified: &str,
+        new: &str,
+    ) -> rusqlite::Result<bool> {
+        let sql = "UPDATE account SET password_hash = ?3 WHERE id = ?1 AND password_hash = ?2";
+        Ok(self.connection.execute(sql, params![account.0, verified, new])? > 0)
     }
 
     /// Creates an account. It is on disk when this returns `Ok(Ok(()))`.
@@ -159,7 +215,8 @@ impl Store {
     }
 
     /// Removes an account and leaves a trace of it, in one commit. Of the traces the last
-    /// `limits::REMOVED_REMEMBERED` stay. `false`: there was no such account.
+    /// `limits::REMOVED_REMEMBERED` stay. What that person said stays in the history.
+    /// `false`: there was no such account.
     ///
     /// # Errors
     /// What SQLite says.
@@ -205,12 +262,11 @@ impl Store {
         })?;
         rows.collect()
     }
+}
 
-    /// Tests break the database from here.
-    #[cfg(test)]
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
-    }
+/// The file is read-only, or the disk full.
+fn cannot_write(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::DiskFull))
 }
 
 #[cfg(test)]
@@ -250,8 +306,24 @@ mod tests {
     fn a_commit_is_on_disk_when_it_returns() {
         let full = 2; // <https://sqlite.org/pragma.html#pragma_synchronous>
         let found: i64 =
-            store().connection().pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+            store().connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
         assert_eq!(found, full);
+    }
+
+    #[test]
+    fn an_older_database_on_a_full_disk_has_its_accounts_and_catches_up() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection, &schema::MIGRATIONS[..1]).unwrap();
+        connection.execute_batch("PRAGMA max_page_count = 1").unwrap(); // raised to what is in use
+        let mut store = Store::new(connection).unwrap();
+        store.migrate().unwrap();
+        assert!(store.is_behind());
+        assert!(store.find("lior1").unwrap().is_none());
+        assert!(cannot_write(&store.catch_up().unwrap_err()));
+        store.connection.execute_batch("PRAGMA max_page_count = 1000000").unwrap();
+        store.catch_up().unwrap();
+        assert!(!store.is_behind());
+        assert_eq!(schema::version(&store.connection).unwrap(), schema::MIGRATIONS.len() as u32);
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! Faults that only the inside can cause: counted work, panics, a full or read-only disk.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::keeper::{Database, Keeper, Query, Unavailable};
+use super::keeper::Keeper;
 use super::password::{HashCost, Passwords};
+use super::query::{Database, Query, Unavailable};
 use super::*;
+
+mod records;
 
 const CHEAP: HashCost = HashCost { memory_kib: 8, passes: 1, lanes: 1 };
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Rig {
     jobs: Sender<(u32, Job)>,
     queries: Sender<Query>,
+    entries: Sender<Entry>,
     notices: Receiver<Notice<u32>>,
 }
 
@@ -25,17 +29,18 @@ impl Rig {
     fn new(location: &Location, passwords: Passwords) -> Self {
         let (jobs, waiting) = unbounded();
         let (queries, asked) = unbounded();
+        let (entries, noted) = unbounded();
         let (post, notices) = unbounded();
         let keeper = Keeper::new(opening::serve(location).unwrap()).unwrap();
         let tell = post.clone();
         thread::spawn(move || {
-            keeper.run(&asked, |account| tell.send(Notice::Removed(account)).unwrap());
+            keeper.run(&asked, &noted, |account| tell.send(Notice::Removed(account)).unwrap());
         });
         let database = Database(queries.clone());
         thread::spawn(move || {
             worker::run(&waiting, &passwords, &database, |notice| post.send(notice).unwrap());
         });
-        Self { jobs, queries, notices }
+        Self { jobs, queries, entries, notices }
     }
 
     fn verdict(&self, job: Job) -> Verdict {
@@ -50,7 +55,7 @@ impl Rig {
     fn execute(&self, sql: &'static str) {
         let run = move |keeper: &mut Keeper| {
             let store = keeper.store.as_ref().unwrap();
-            store.connection().execute_batch(sql).unwrap();
+            store.connection.execute_batch(sql).unwrap();
         };
         self.queries.send(Query::Run(Box::new(run))).unwrap();
     }
@@ -62,6 +67,11 @@ fn credentials(name: &str, user_name: &str, password: &str) -> Credentials {
         user_name: user_name.to_owned(),
         password: Zeroizing::new(password.to_owned()),
     }
+}
+
+fn change(account: AccountId, current: &str, new: &str) -> PasswordChange {
+    let secret = |text: &str| Zeroizing::new(text.to_owned());
+    PasswordChange { account, current: secret(current), new: secret(new) }
 }
 
 fn sign_up(name: &str, user_name: &str) -> Job {
@@ -95,6 +105,78 @@ fn every_refused_log_in_is_work() {
         assert_eq!(work.load(Ordering::Relaxed), before + 1, "{job:?}");
     }
     assert!(matches!(rig.verdict(log_in("lior", "lior1", "secret")), Verdict::LoggedIn(_)));
+}
+
+/// A rig with the account lior1, whose hash threads call `before` with every password.
+fn rig_with_lior(
+    before: impl Fn(&Sender<Query>, &str) + Send + Sync + 'static,
+) -> (Rig, AccountId) {
+    let queries = Arc::new(OnceLock::<Sender<Query>>::new());
+    let seen = Arc::clone(&queries);
+    let passwords = Passwords::new(CHEAP).unwrap().before_hash(move |password, cost| {
+        assert_eq!(cost, CHEAP);
+        if let Some(queries) = seen.get() {
+            before(queries, password);
+        }
+    });
+    let rig = Rig::new(&Location::Memory, passwords);
+    assert_eq!(rig.verdict(sign_up("lior", "lior1")), Verdict::SignedUp);
+    let Verdict::LoggedIn(id) = rig.verdict(log_in("lior", "lior1", "secret")) else { panic!() };
+    queries.set(rig.queries.clone()).unwrap();
+    (rig, id)
+}
+
+#[test]
+fn a_password_is_changed_by_whoever_knows_it() {
+    let work = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&work);
+    let (rig, id) = rig_with_lior(move |_, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+    });
+    for (account, current) in [(id, "wrong"), (id, ""), (AccountId(id.0 + 1), "secret")] {
+        let before = work.load(Ordering::Relaxed);
+        let verdict = rig.verdict(Job::ChangePassword(change(account, current, "another")));
+        assert_eq!(verdict, Verdict::PasswordRefused);
+        assert_eq!(work.load(Ordering::Relaxed), before + 1, "{account:?}");
+    }
+    assert_eq!(rig.verdict(log_in("lior", "lior1", "another")), Verdict::LogInRefused);
+    let verdict = rig.verdict(Job::ChangePassword(change(id, "secret", "another")));
+    assert_eq!(verdict, Verdict::PasswordChanged);
+    assert_eq!(rig.verdict(log_in("lior", "lior1", "secret")), Verdict::LogInRefused);
+    assert_eq!(rig.verdict(log_in("lior", "lior1", "another")), Verdict::LoggedIn(id));
+}
+
+#[test]
+fn a_password_reset_or_an_account_removed_meanwhile_wins() {
+    for (meanwhile, expected) in [
+        ("UPDATE account SET password_hash = 'reset'", Some("reset".to_owned())),
+        ("DELETE FROM account", None),
+    ] {
+        // When the new one is hashed, the current one was verified.
+        let (rig, id) = rig_with_lior(move |queries, password| {
+            if password == "another" {
+                let run = move |keeper: &mut Keeper| {
+                    let store = keeper.store.as_ref().unwrap();
+                    store.connection.execute_batch(meanwhile).unwrap();
+                };
+                queries.send(Query::Run(Box::new(run))).unwrap();
+            }
+        });
+        let verdict = rig.verdict(Job::ChangePassword(change(id, "secret", "another")));
+        assert_eq!(verdict, Verdict::PasswordRefused, "{meanwhile}");
+        assert_eq!(Database(rig.queries.clone()).password_hash(id), Ok(expected));
+    }
+}
+
+#[test]
+fn a_password_that_cannot_be_written_is_not_changed() {
+    let (rig, id) = rig_with_lior(|_, _| {});
+    rig.execute("PRAGMA query_only = 1");
+    let job = || Job::ChangePassword(change(id, "secret", "another"));
+    assert_eq!(rig.verdict(job()), Verdict::Failed);
+    assert_eq!(rig.verdict(log_in("lior", "lior1", "secret")), Verdict::LoggedIn(id));
+    rig.execute("PRAGMA query_only = 0");
+    assert_eq!(rig.verdict(job()), Verdict::PasswordChanged);
 }
 
 #[test]
@@ -208,6 +290,8 @@ fn a_full_queue_gives_the_job_back_and_dropping_does_not_wait_for_it() {
 #[test]
 fn no_password_is_ever_shown() {
     let job = log_in("lior", "lior1", "canary");
-    let shown = format!("{job:?} {:#?} {:?}", credentials("l", "u", "canary"), Some(&job));
+    let change = Job::ChangePassword(change(AccountId(1), "canary1", "canary2"));
+    let mut shown = format!("{job:?} {:#?} {:?}", credentials("l", "u", "canary"), Some(&job));
+    shown += &format!("{change:?} {change:#?}");
     assert!(!shown.contains("canary"), "{shown}");
 }

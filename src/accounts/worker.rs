@@ -8,10 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crossbeam_channel::Receiver;
 use log::error;
 
-use super::keeper::{Database, Unavailable};
 use super::password::{HashError, Passwords};
+use super::query::{Database, Replacement, Unavailable};
 use super::store::NewAccount;
-use super::{Credentials, Job, Notice, Verdict};
+use super::{Credentials, Job, Notice, PasswordChange, Verdict};
 
 /// Has the calling thread give way to the loop where they share a CPU: a hash takes
 /// milliseconds at a stretch, and who chats must not wait for who logs in. Only Linux has a
@@ -46,7 +46,7 @@ fn decide(job: Job, passwords: &Passwords, database: &Database) -> Verdict {
     let verdict = match job {
         Job::SignUp(credentials) => sign_up(credentials, passwords, database),
         Job::LogIn(credentials) => log_in(credentials, passwords, database),
-        Job::ChangePassword(_) => Err(Unavailable),
+        Job::ChangePassword(change) => change_password(&change, passwords, database),
     };
     verdict.unwrap_or(Verdict::Failed)
 }
@@ -76,6 +76,22 @@ fn log_in(
         Some(found) if right => Verdict::LoggedIn(found.id),
         _ => Verdict::LogInRefused,
     })
+}
+
+/// What was verified must be there still when it is replaced: an account removed meanwhile
+/// stays so, and of a password reset by the operator meanwhile nothing is lost.
+fn change_password(
+    change: &PasswordChange,
+    passwords: &Passwords,
+    database: &Database,
+) -> Result<Verdict, Unavailable> {
+    let account = change.account;
+    let hash = database.password_hash(account)?;
+    let right = passwords.verify(&change.current, hash.as_deref())?;
+    let Some(verified) = hash.filter(|_| right) else { return Ok(Verdict::PasswordRefused) };
+    let new = passwords.hash(&change.new)?;
+    let replaced = database.replace_password(Replacement { account, verified, new })?;
+    Ok(if replaced { Verdict::PasswordChanged } else { Verdict::PasswordRefused })
 }
 
 impl From<HashError> for Unavailable {

@@ -3,11 +3,12 @@
 //! Knows words and durations. Knows no room: who is meant by a name is found out where it
 //! is known who is there.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Span, SpanRelativeTo};
+use crate::durations::duration;
 
 /// A line of the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +119,32 @@ impl OperatorCommand {
     }
 }
 
+/// The line that the words of a shell mean. Where a name is expected, a word with spaces is
+/// one name: its quotes, which the shell has taken off, are put on again.
+pub fn line_of(words: &[String]) -> String {
+    match words {
+        [command, rest @ ..]
+            if ["kick", "ban", "unban", "mute", "unmute"].contains(&command.trim()) =>
+        {
+            rest.iter().fold(command.clone(), |line, word| line + " " + &quoted(word))
+        }
+        words => words.join(" "),
+    }
+}
+
+/// A word in quotes, if it needs them. What holds quotes cannot be quoted, and an address in
+/// quotes would be a name.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let (kind, name) = match word.strip_prefix("name:") {
+        Some(name) => ("name:", name),
+        None => ("", word),
+    };
+    if word.starts_with("address:") || name.contains('"') || !name.contains(char::is_whitespace) {
+        return Cow::Borrowed(word);
+    }
+    Cow::Owned(format!("{kind}\"{name}\""))
+}
+
 /// Whom a command means, as typed: a name or an address, perhaps in quotes, perhaps with
 /// `name:` or `address:` in front, perhaps with a duration behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,31 +192,6 @@ impl Whom {
             }
         }
         readings
-    }
-}
-
-/// A duration as typed: `90s`, `10m`, `2h`, `7d`, `1h30m`; a bare number is seconds. At
-/// least a second, at most ten years.
-pub fn duration(text: &str) -> Option<Duration> {
-    const MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
-    let duration = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let span: Span = text.parse().ok()?;
-            span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()?
-        }
-    };
-    (Duration::from_secs(1)..=MOST).contains(&duration).then_some(duration)
-}
-
-/// The same for people to read: `10m`, `1h 30m`.
-pub fn shown(duration: Duration) -> String {
-    let days = duration.as_secs() / 86_400;
-    let rest = duration.as_secs() % 86_400;
-    match (days, rest) {
-        (0, rest) => format!("{:#}", SignedDuration::from_secs(rest as i64)),
-        (days, 0) => format!("{days}d"),
-        (days, rest) => format!("{days}d {:#}", SignedDuration::from_secs(rest as i64)),
     }
 }
 
@@ -246,21 +248,22 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
-        for (text, seconds) in [
-            ("30s", 30),
-            ("90", 90),
-            ("10m", 600),
-            ("2h", 7_200),
-            ("7d", 604_800),
-            ("1h30m", 5_400),
+    fn a_word_of_the_shell_with_spaces_is_one_name() {
+        for (words, line) in [
+            (&["who"][..], "who"),
+            (&["say", "hello   there", "all"], "say hello   there all"),
+            (&["kick", "Ana", "Maria"], "kick Ana Maria"),
+            (&["kick", "Ana Maria"], "kick \"Ana Maria\""),
+            (&["ban", "Ana 7d"], "ban \"Ana 7d\""),
+            (&["ban", "Ana Maria", "10m"], "ban \"Ana Maria\" 10m"),
+            (&["ban", "name:Ana Maria", "10m"], "ban name:\"Ana Maria\" 10m"),
+            (&["ban", "address:10.0.0.1", "10m"], "ban address:10.0.0.1 10m"),
+            (&["ban", "\"Ana Maria\" 10m"], "ban \"Ana Maria\" 10m"),
+            (&["ban Ana Maria 10m"], "ban Ana Maria 10m"),
+            (&["shutdown", "30s"], "shutdown 30s"),
         ] {
-            assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(line_of(&words), line);
         }
-        for text in ["", "0", "-5s", "soon", "1 month", "100000d"] {
-            assert_eq!(duration(text), None, "{text}");
-        }
-        assert_eq!(shown(Duration::from_secs(5_400)), "1h 30m");
-        assert_eq!(shown(Duration::from_secs(90_000)), "1d 1h");
     }
 }

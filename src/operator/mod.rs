@@ -3,10 +3,25 @@
 //!
 //! [`command`] is the language, pure. Whoever reads it posts the command to the loop and
 //! waits for the answer; the loop never waits for anybody.
+//!
+//! ```text
+//! standard input ─► console (of the server) ─┐
+//!                                            ├─ line ─► command ─► errand ─► the loop
+//! admin ─ socket, exchange ─► control ───────┘
+//! ```
+//!
+//! [`place`] knows where a control socket lies, [`socket`] makes and removes it, [`control`]
+//! is the thread behind it, [`admin`] is `chinwag admin`, another process.
 
+pub mod admin;
 pub mod command;
+pub mod control;
+mod exchange;
+pub mod line;
+pub mod place;
+pub mod socket;
 
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 pub use command::OperatorCommand;
 
@@ -39,4 +54,12 @@ pub struct Errand {
     pub command: OperatorCommand,
     /// Where the answer goes.
     pub reply: SyncSender<Answer>,
+}
+
+/// Posts `command` and waits for what came of it: nothing, when the loop has ended.
+pub fn ask(command: OperatorCommand, post: impl FnOnce(Errand)) -> Option<Answer> {
+    let (reply, answer) = sync_channel(1);
+    post(Errand { command, reply });
+    // The loop answers what it takes, and drops what it no longer takes.
+    answer.recv().ok()
 }

@@ -21,8 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::accounts::records::Said;
 use crate::accounts::{Credentials, SignUpRefusal};
-use crate::limits;
-use crate::operator::command;
+use crate::{durations, limits};
 use commands::Command;
 use framing::{Completeness, Decoded, FrameError, Framing, OwnHead};
 use text::TextError;
@@ -219,7 +218,7 @@ impl fmt::Display for Refusal {
             Self::WrongPassword => f.write_str("that is not your password"),
             Self::Muted(None) => f.write_str("the operator has muted you"),
             Self::Muted(Some(seconds)) => {
-                let left = command::shown(Duration::from_secs(*seconds));
+                let left = durations::shown(Duration::from_secs(*seconds));
                 write!(f, "the operator has muted you for another {left}")
             }
             Self::Kicked => f.write_str("the operator has removed you from the room"),

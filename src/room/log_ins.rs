@@ -215,6 +215,12 @@ impl Room {
         welcome && self.names.take(name, client.slot)
     }
 
+    /// Who is in the room under the name that `client` is on trial for.
+    pub fn rival(&self, client: ClientId) -> Option<ClientId> {
+        let Purpose::LogIn(speaker) = &self.trials.get(&client)?.purpose else { return None };
+        self.find(speaker.name()).filter(|&rival| self.name_of(rival) == Some(speaker.name()))
+    }
+
     fn speaks_lines(&self, client: ClientId) -> bool {
         self.guest(client).is_some_and(|guest| !guest.framing.is_bursts())
     }

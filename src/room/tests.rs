@@ -116,6 +116,47 @@ fn an_account_is_in_one_session_and_free_after_it() {
 }
 
 #[test]
+fn a_rival_is_who_is_in_the_room_under_the_same_name() {
+    let mut play = Play::new(Protocol::Accounts);
+    let old = play.log_in(0, "lior");
+    let other = play.log_in(1, "dana");
+    let newcomer = play.connect(2);
+    assert_eq!(play.room.rival(newcomer), None, "not on trial");
+    play.say(newcomer, "[NEW]:login:lior:lioruser:secret");
+    assert_eq!(play.room.rival(newcomer), Some(old));
+    assert_eq!(play.room.rival(old), None, "its own");
+    let stranger = play.connect(3);
+    play.say(stranger, "[NEW]:login:noam:noamuser:secret");
+    assert_eq!(play.room.rival(stranger), None);
+    let beginner = play.connect(4);
+    play.say(beginner, "[NEW]:signup:dana:danauser:secret:<socket>");
+    assert_eq!(play.room.rival(beginner), None, "signs up");
+    play.tell(other, Input::Ended(EXEMPT));
+    play.tell(old, Input::Ended(EXEMPT));
+    assert_eq!(play.room.rival(newcomer), None, "gone");
+}
+
+#[test]
+fn who_is_lost_makes_way_for_the_next_session_of_its_account() {
+    let mut play = Play::new(Protocol::Accounts);
+    let old = play.log_in(0, "lior");
+    let newcomer = play.connect(1);
+    play.say(newcomer, "[NEW]:login:lior:lioruser:secret");
+    let mut effects = Vec::new();
+    play.room.close(old, &mut effects);
+    effects.extend(play.tell(newcomer, Input::Verdict(Verdict::LoggedIn(account(0)))));
+    let joined = Effect::Broadcast { event: Event::Joined("lior".into()), from: None };
+    let notices: Vec<_> =
+        effects.iter().filter(|effect| matches!(effect, Effect::Broadcast { .. })).collect();
+    assert_eq!(notices, [&left("lior"), &joined]);
+    assert!(play.room.has(newcomer) && !play.room.has(old));
+    assert_eq!(play.say(old, "still here?"), [], "nothing further is heard of it");
+    assert_eq!(play.tell(old, Input::Ended(EXEMPT)), []);
+    let late = play.log_in(2, "lior");
+    assert!(!play.room.has(late), "the name is the newcomer's");
+}
+
+#[test]
 fn a_departure_is_announced_once_however_often_the_connection_ends() {
     let mut play = Play::new(Protocol::Accounts);
     let lior = play.log_in(0, "lior");

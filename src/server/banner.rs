@@ -8,8 +8,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::protocol::Protocol;
 
 /// The banner of a server of `protocol` that listens on `address`. When that is every
-/// address of the machine, `local` are those to name.
-pub fn banner(protocol: Protocol, address: SocketAddr, local: &[Ipv4Addr]) -> String {
+/// address of the machine, `local` are those to name. `admin` are the options of `chinwag
+/// admin`, if it can be asked.
+pub fn banner(
+    protocol: Protocol,
+    address: SocketAddr,
+    local: &[Ipv4Addr],
+    admin: Option<&str>,
+) -> String {
     let port = address.port();
     let mut hosts: Vec<IpAddr> = Vec::new();
     match address.ip() {
@@ -32,6 +38,9 @@ pub fn banner(protocol: Protocol, address: SocketAddr, local: &[Ipv4Addr]) -> St
         let _ =
             writeln!(text, "  client:  chinwag connect{option} {}", SocketAddr::new(host, port));
     }
+    if let Some(options) = admin {
+        let _ = writeln!(text, "  admin:   chinwag admin {options} help");
+    }
     text.push_str(match protocol {
         Protocol::Accounts => {
             "  By netcat, sign up with  [NEW]:signup:name:user_name:password  (you are\n  \
@@ -51,18 +60,26 @@ mod tests {
 
     #[test]
     fn the_commands_can_be_typed_as_they_are() {
-        let text = banner(Protocol::Nickname, "[::1]:4000".parse().unwrap(), &[]);
+        let text = banner(Protocol::Nickname, "[::1]:4000".parse().unwrap(), &[], None);
         assert!(text.contains("nc ::1 4000\n"));
         assert!(text.contains("chinwag connect --protocol nickname [::1]:4000\n"));
+        assert!(!text.contains("admin"));
         assert!(text.ends_with("\nREADY\n"));
     }
 
     #[test]
     fn every_address_is_not_one_to_join() {
         let local = [Ipv4Addr::new(192, 168, 1, 5)];
-        let text = banner(Protocol::Accounts, "0.0.0.0:23791".parse().unwrap(), &local);
+        let text = banner(
+            Protocol::Accounts,
+            "0.0.0.0:23791".parse().unwrap(),
+            &local,
+            Some("--port 23791"),
+        );
         assert!(text.contains("nc 127.0.0.1 23791\n"));
         assert!(text.contains("nc 192.168.1.5 23791\n"));
         assert!(!text.contains("nc 0.0.0.0"));
+        assert!(text.contains("  admin:   chinwag admin --port 23791 help\n"));
+        assert!(text.ends_with("\nREADY\n"));
     }
 }

@@ -12,11 +12,12 @@ use mio::net::{TcpListener as MioListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
 use super::accepting::{Accepting, Listener};
-use super::connection::Transport;
+use super::acknowledgements;
+use super::connection::{Transport, Unacknowledged};
 use super::mailbox::{Mail, Mailbox, Postbox, mailbox};
 use super::operating::Outcome;
 use super::turn::Server;
-use crate::accounts::records::{Record, UnixSeconds};
+use crate::accounts::records::{Kept, Record, UnixSeconds};
 use crate::accounts::{Accounts, Notice, Verdict};
 use crate::limits;
 use crate::operator::{Answer, Errand};
@@ -46,6 +47,11 @@ impl Transport for TcpStream {
 
     fn has_failed(&self) -> bool {
         !matches!(self.take_error(), Ok(None))
+    }
+
+    fn unacknowledged(&self) -> Option<Unacknowledged> {
+        let (here, there) = (self.local_addr().ok()?, self.peer_addr().ok()?);
+        acknowledgements::unacknowledged(here, there)
     }
 }
 
@@ -79,6 +85,12 @@ impl EventLoop {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let (mailbox, postbox) = mailbox(&poll, MAILBOX)?;
         Ok((Self { poll, listener, mailbox, server }, postbox))
+    }
+
+    /// Goes on from what was kept before the start.
+    pub fn restore(&mut self, kept: Kept) {
+        self.server.set_wall_clock(wall_clock());
+        self.server.restore(kept);
     }
 
     /// Turns until the server is done.
@@ -199,7 +211,7 @@ fn tell(reply: &SyncSender<Answer>, answer: Answer, more: &str) {
 }
 
 /// What people's clocks show.
-fn wall_clock() -> UnixSeconds {
+pub(super) fn wall_clock() -> UnixSeconds {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX)
 }

@@ -2,11 +2,12 @@
 //!
 //! Reading order: [`turn`] (one turn, the whole state), then its halves `reading` and
 //! `writing`, then what they use: [`connection`], [`outbox`], [`broadcasts`], [`pacing`],
-//! [`timers`], [`accepting`]. [`event_loop`] is the shell with the poll; [`mailbox`],
+//! `recent_writes`, [`timers`], [`accepting`]. [`event_loop`] is the shell with the poll; [`mailbox`],
 //! [`console`] and [`signals`] are how other threads reach it; [`bind`], [`banner`] and
 //! [`settings`] are how it starts.
 
 pub mod accepting;
+pub mod acknowledgements;
 pub mod banner;
 pub mod bind;
 pub mod broadcasts;
@@ -20,6 +21,7 @@ pub mod outbox;
 pub mod pacing;
 pub mod peer;
 mod reading;
+mod recent_writes;
 pub mod settings;
 pub mod signals;
 pub mod timers;
@@ -31,8 +33,10 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use crate::accounts::{Accounts, Location, OpenError};
-use crate::cli::ServeOptions;
+use crate::cli::{ControlPath, ServeOptions};
 use crate::limits;
+use crate::operator::control;
+use crate::operator::socket::{ControlError, ControlSocket};
 use bind::BindError;
 use event_loop::EventLoop;
 use mailbox::Mail;
@@ -46,6 +50,8 @@ pub enum ServeError {
     Bind(BindError),
     /// The accounts cannot be opened.
     Accounts(OpenError),
+    /// The control socket that was asked for cannot be made.
+    Control(ControlError),
     /// The system refuses something else.
     System(&'static str, io::Error),
     /// `--queue-hard` is too near to `--queue-soft`: one turn may add so many bytes.
@@ -62,6 +68,7 @@ impl fmt::Display for ServeError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Accounts(error) => error.fmt(f),
+            Self::Control(error) => write!(f, "no control socket: {error}; {CONTROL_ADVICE}"),
             Self::System(what, error) => write!(f, "cannot {what}: {error}"),
             Self::Queues { turn } => {
                 write!(f, "--queue-hard must exceed --queue-soft by more than {turn} bytes")
@@ -79,6 +86,8 @@ impl ServeError {
         matches!(self, Self::Queues { .. } | Self::QueueTotal)
     }
 }
+
+const CONTROL_ADVICE: &str = "give another --control PATH, or none";
 
 impl From<BindError> for ServeError {
     fn from(error: BindError) -> Self {
@@ -100,26 +109,58 @@ pub fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     // The address first: a second server on it is told so before it touches the accounts.
     let listener = bind::listen(SocketAddr::new(ip, options.port()))?;
     let address = listener.local_addr().map_err(system("find the address"))?;
-    let (event_loop, postbox) =
+    let control = control_socket(options, address.port())?;
+    acknowledgements::prepare(address);
+    let history = settings.room.history;
+    let (mut event_loop, postbox) =
         EventLoop::new(listener, Server::new(settings)).map_err(system("start the poll"))?;
     let accounts = if options.protocol.has_accounts() {
         let location = Location::of(options.data.as_deref()).map_err(ServeError::Accounts)?;
         let postbox = postbox.clone();
         let post = move |notice| postbox.post(Mail::Accounts(notice));
-        Some(Accounts::open(&location, post).map_err(ServeError::Accounts)?)
+        let accounts = Accounts::open(&location, post).map_err(ServeError::Accounts)?;
+        let kept = accounts.kept(history, event_loop::wall_clock());
+        event_loop.restore(kept.map_err(ServeError::Accounts)?);
+        Some(accounts)
     } else {
         None
     };
     signals::start(postbox.clone()).map_err(system("listen for signals"))?;
-    console::start(postbox).map_err(system("listen to standard input"))?;
+    let admin = control.as_ref().map(ControlSocket::options);
+    let ours = postbox.clone();
+    let post = move |errand| ours.post(Mail::Operator(errand));
+    let control = control.map(|socket| control::start(socket, post)).transpose();
+    let control = control.map_err(system("listen to the control socket"))?;
 
-    let banner = banner::banner(options.protocol, address, &bind::local_addresses());
+    let local = bind::local_addresses();
+    let banner = banner::banner(options.protocol, address, &local, admin.as_deref());
     // Whoever started the server may have no ear for it.
     let _ = io::stdout().write_all(banner.as_bytes()).and_then(|()| io::stdout().flush());
+    // After the banner, or an answer that nobody reads could hold it up.
+    console::start(postbox).map_err(system("listen to standard input"))?;
     log::debug!("listening on {address}");
     event_loop.run(accounts.as_ref()).map_err(system("wait for events"))?;
+    drop(control);
     log::info!("the room is closed");
     Ok(())
+}
+
+/// The control socket that is asked for. A server that nobody has told where to have it does
+/// without, rather than not serve.
+fn control_socket(options: &ServeOptions, port: u16) -> Result<Option<ControlSocket>, ServeError> {
+    match &options.control {
+        Some(ControlPath::None) => Ok(None),
+        Some(ControlPath::At(path)) => {
+            ControlSocket::at(path).map(Some).map_err(ServeError::Control)
+        }
+        None => match ControlSocket::of_port(port) {
+            Ok(socket) => Ok(Some(socket)),
+            Err(error) => {
+                log::warn!("no control socket: {error}; {CONTROL_ADVICE}");
+                Ok(None)
+            }
+        },
+    }
 }
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {

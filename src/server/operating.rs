@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use super::connection::Transport;
 use super::turn::Server;
 use crate::accounts::records::{Sanction, SanctionChange, SanctionKind, SanctionTarget};
+use crate::durations::shown;
 use crate::limits;
 use crate::operator::Answer;
-use crate::operator::command::{HELP, OperatorCommand, Reading, Whom, shown};
+use crate::operator::command::{HELP, OperatorCommand, Reading, Whom};
 use crate::protocol::{Refusal, text};
 use crate::room::{ClientId, Origin};
 

@@ -250,7 +250,23 @@ impl<S: Transport> Server<S> {
 
     /// Takes in a verdict of the account threads.
     pub fn verdict(&mut self, client: ClientId, verdict: Verdict, now: Instant) {
+        if matches!(verdict, Verdict::LoggedIn(_)) {
+            self.lose_ghost_before(client, now);
+        }
         self.handle(client, Input::Verdict(verdict), now);
+    }
+
+    /// Has whoever is in the room under the name of `newcomer` go if its connection is
+    /// lost: only the password's owner can say so, and the verdict has found it right.
+    fn lose_ghost_before(&mut self, newcomer: ClientId, now: Instant) {
+        let Some(rival) = self.room.rival(newcomer) else { return };
+        if self.get(rival).is_some_and(|connection| connection.is_ghost(now)) {
+            let wait = limits::GHOST_WAIT.as_secs();
+            self.lose(rival, &format!("lost: it has acknowledged nothing for {wait} s"), now);
+            // Its name is free from here on, and nothing further is heard of it.
+            self.room.close(rival, &mut self.effects);
+            self.apply_effects(now);
+        }
     }
 
     /// Takes in that an account was removed.
@@ -492,3 +508,6 @@ impl<S: Transport> Server<S> {
         assert_eq!(members, self.members.len(), "members");
     }
 }
+
+#[cfg(test)]
+mod tests;

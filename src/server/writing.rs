@@ -229,7 +229,7 @@ impl<S: Transport> Server<S> {
             if connection.outbox().is_some() {
                 continue;
             }
-            match connection.write_all_at_once(bytes) {
+            match connection.write_all_at_once(bytes, now) {
                 Ok(written) if written == bytes.len() => {}
                 Ok(written) => behind.push((connection.id(slot), written)),
                 Err(_) => lost.push(connection.id(slot)),

@@ -100,6 +100,8 @@ fn clean(mut command: Command) -> Command {
             command.env_remove(name);
         }
     }
+    // Tests that want a control socket say where: it is not to lie among people's own.
+    command.env("CHINWAG_CONTROL", "none");
     command
 }
 

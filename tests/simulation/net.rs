@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chinwag::server::accepting::Listener;
-use chinwag::server::connection::Transport;
+use chinwag::server::connection::{Transport, Unacknowledged};
 
 use super::rng::Rng;
 
@@ -70,6 +70,8 @@ pub struct Pipe {
     /// An event is due.
     pub armed: bool,
     pub write_shut: bool,
+    /// What the peer's kernel has not acknowledged.
+    pub unacknowledged: Option<Unacknowledged>,
     /// The server has dropped its end.
     pub closed: bool,
     /// How much the relay had passed on when the server read that the peer has finished.
@@ -215,6 +217,10 @@ impl Transport for Socket {
 
     fn has_failed(&self) -> bool {
         self.pipe.borrow().reset
+    }
+
+    fn unacknowledged(&self) -> Option<Unacknowledged> {
+        self.pipe.borrow().unacknowledged
     }
 }
 

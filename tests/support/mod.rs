@@ -27,14 +27,25 @@ pub(crate) struct Server {
     output: Captured,
     log: Captured,
     port: u16,
-    data: TempDir,
+    data: Arc<TempDir>,
 }
 
 impl Server {
     /// Starts a server on a free port of localhost with an empty database, and waits until
     /// it is ready.
     pub(crate) fn start(protocol: &str, options: &[&str]) -> Outcome<Self> {
-        let data = tempfile::tempdir().map_err(text)?;
+        Self::start_on(Arc::new(tempfile::tempdir().map_err(text)?), protocol, options)
+    }
+
+    /// Ends the server by a signal, and starts another on its database.
+    pub(crate) fn restart(&mut self, signal: Signal, protocol: &str, options: &[&str]) -> Outcome {
+        self.signal(signal)?;
+        self.child.wait().map_err(text)?;
+        *self = Self::start_on(Arc::clone(&self.data), protocol, options)?;
+        Ok(())
+    }
+
+    fn start_on(data: Arc<TempDir>, protocol: &str, options: &[&str]) -> Outcome<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chinwag"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
@@ -42,6 +53,7 @@ impl Server {
                 command.env_remove(&*name);
             }
         }
+        command.env("CHINWAG_CONTROL", data.path().join("control.sock"));
         command.args(["serve", "--bind", "localhost", "--port", "0", "--protocol", protocol]);
         command.arg("--data").arg(data.path().join("accounts.db")).args(options);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

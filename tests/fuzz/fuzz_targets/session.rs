@@ -17,7 +17,7 @@ use chinwag::accounts::records::HistoryLimits;
 use chinwag::accounts::{AccountId, Job, Verdict};
 use chinwag::protocol::Protocol;
 use chinwag::room::{ClientId, RoomLimits};
-use chinwag::server::connection::Transport;
+use chinwag::server::connection::{Transport, Unacknowledged};
 use chinwag::server::pacing::MessageRate;
 use chinwag::server::settings::Settings;
 use chinwag::server::turn::Server;
@@ -29,6 +29,7 @@ struct Pipe {
     ended: bool,
     space: usize,
     heard: Vec<u8>,
+    unacknowledged: Option<Unacknowledged>,
 }
 
 #[derive(Debug)]
@@ -68,6 +69,10 @@ impl Transport for Socket {
 
     fn has_failed(&self) -> bool {
         false
+    }
+
+    fn unacknowledged(&self) -> Option<Unacknowledged> {
+        self.0.borrow().unacknowledged
     }
 }
 
