@@ -48,9 +48,4 @@ impl Room {
     pub(super) fn is_banned(&self, name: &str) -> bool {
         self.sanctions.of_name(SanctionKind::Ban, name, self.wall_clock).is_some()
     }
-
-    /// Whether `client` bears a banned name.
-    pub fn bears_banned_name(&self, client: ClientId) -> bool {
-        self.name_of(client).is_some_and(|name| self.is_banned(name))
-    }
 }

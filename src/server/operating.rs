@@ -13,7 +13,8 @@ use crate::durations::shown;
 use crate::limits;
 use crate::operator::Answer;
 use crate::operator::command::{HELP, OperatorCommand, Reading, Whom};
-use crate::protocol::{Refusal, text};
+use crate::protocol::Refusal;
+use crate::protocol::text::{self, NameKeys};
 use crate::room::{ClientId, Origin};
 
 /// What came of a command.
@@ -227,7 +228,14 @@ impl<S: Transport> Server<S> {
     fn bearers(&self, name: &str) -> Vec<ClientId> {
         match self.room.find(name) {
             Some(client) => vec![client],
-            None => self.all().filter(|&client| self.room.bears_banned_name(client)).collect(),
+            None => {
+                let keys = NameKeys::of(name);
+                let is_taken_for_it = |client: &ClientId| {
+                    let theirs = self.room.name_of(*client).map(NameKeys::of);
+                    theirs.is_some_and(|theirs| theirs.skeleton == keys.skeleton)
+                };
+                self.all().filter(is_taken_for_it).collect()
+            }
         }
     }
 
