@@ -45,6 +45,9 @@ pub struct Written {
     pub taken: usize,
 }
 
+/// How long bytes are on their way.
+const FLIGHT: Duration = Duration::from_millis(200);
+
 /// One connection between its two ends.
 #[derive(Debug, Default)]
 pub struct Pipe {
@@ -70,8 +73,13 @@ pub struct Pipe {
     /// An event is due.
     pub armed: bool,
     pub write_shut: bool,
-    /// What the peer's kernel has not acknowledged.
-    pub unacknowledged: Option<Unacknowledged>,
+    /// Since when nothing comes from the peer any more, as if its cable were pulled.
+    pub dead_since: Option<Duration>,
+    /// The latest bytes written, which are on their way or will never arrive: since when,
+    /// and how many.
+    pub flight: (Duration, usize),
+    /// When anything came from the peer last, be it an acknowledgement.
+    pub heard_from: Duration,
     /// The server has dropped its end.
     pub closed: bool,
     /// How much the relay had passed on when the server read that the peer has finished.
@@ -85,8 +93,42 @@ impl Pipe {
         (!self.to_server.is_empty() || gone, self.untaken < self.capacity || self.reset, gone)
     }
 
+    /// Its cable is pulled. What the server's kernel takes from here on is lost.
+    pub fn die(&mut self, time: Duration) {
+        self.dead_since = Some(time);
+        self.lagged = true;
+        if self.flight.0 + FLIGHT < time {
+            self.flight = (time, 0);
+        }
+    }
+
+    /// Since when bytes have been on their way to somebody who is dead.
+    pub fn unheard_since(&self) -> Option<Duration> {
+        self.dead_since.filter(|_| self.flight.1 > 0).map(|_| self.flight.0)
+    }
+
+    fn wrote(&mut self, bytes: usize, time: Duration) {
+        if self.dead_since.is_none() {
+            self.heard_from = time;
+        }
+        if (self.dead_since.is_none() && self.flight.0 + FLIGHT < time) || self.flight.1 == 0 {
+            self.flight = (time, 0);
+        }
+        self.flight.1 += bytes;
+    }
+
+    fn unacknowledged(&self, time: Duration) -> Option<Unacknowledged> {
+        let (since, bytes) = self.flight;
+        let arrived = self.dead_since.is_none() && since + FLIGHT < time;
+        let silence = time.saturating_sub(self.heard_from);
+        (bytes > 0 && !arrived).then_some(Unacknowledged { bytes: bytes as u64, silence })
+    }
+
     /// The peer takes `bytes` from its kernel.
     pub fn take(&mut self, bytes: usize) {
+        if self.dead_since.is_some() {
+            return;
+        }
         self.untaken -= bytes.min(self.untaken);
         if bytes > 0 && std::mem::take(&mut self.wants_space) {
             self.armed = true;
@@ -142,6 +184,7 @@ impl Socket {
         let offered: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         pipe.heard.extend_from_slice(&offered[..taken]);
         pipe.untaken = pipe.untaken.saturating_add(taken);
+        pipe.wrote(taken, net.time);
         if pipe.log_writes {
             pipe.writes.push(Written { at: net.time, offered, taken });
         }
@@ -220,7 +263,7 @@ impl Transport for Socket {
     }
 
     fn unacknowledged(&self) -> Option<Unacknowledged> {
-        self.pipe.borrow().unacknowledged
+        self.pipe.borrow().unacknowledged(self.net.borrow().time)
     }
 }
 

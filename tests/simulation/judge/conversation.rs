@@ -176,7 +176,9 @@ impl Conversation<'_> {
         }
         let more = answers.first().filter(|_| mine.peek().is_none());
         assert!(more.is_none(), "{}: what asked for {more:?}?", self.conn.id);
-        self.arrived(&mut doubtful, self.to);
+        if whole {
+            self.arrived(&mut doubtful, self.to);
+        }
     }
 
     /// Nobody was meant at the place of the next answer.

@@ -133,6 +133,16 @@ impl World {
             87 if rng.once_in(4) && conn.leaving == Leaving::Asked => {
                 conn.leaving = Leaving::HalfClose;
             }
+            88 if rng.once_in(8) && conn.session.is_some() && conn.leaving == Leaving::No => {
+                let time = self.net.borrow().time;
+                let mut pipe = conn.pipe.borrow_mut();
+                if pipe.dead_since.is_none() {
+                    pipe.die(time);
+                    // What the server's kernel holds for it.
+                    let most = if rng.once_in(3) { 2_000 } else { 500_000 };
+                    pipe.capacity = pipe.untaken.saturating_add(most);
+                }
+            }
             _ => {}
         }
         self.net.borrow_mut().rng = rng;
@@ -145,7 +155,7 @@ impl World {
         let conn = &mut self.conns[id];
         let pipe = Rc::clone(&conn.pipe);
         let mut pipe = pipe.borrow_mut();
-        if pipe.ended || pipe.reset || pipe.closed {
+        if pipe.ended || pipe.reset || pipe.closed || pipe.dead_since.is_some() {
             return;
         }
         let mut brought = 0;
@@ -195,6 +205,9 @@ impl World {
             pipe.ended = true;
             conn.leaving = Leaving::Done;
             brought += 1;
+        }
+        if brought > 0 {
+            pipe.heard_from = time;
         }
         if brought > 0 && conn.client.is_some() {
             pipe.armed = true;

@@ -34,10 +34,18 @@ impl World {
                 (name, user_name, password)
             }
             Protocol::Accounts => {
-                let (name, user_name, mut password) = identity(rng.below(ACCOUNTS));
+                // Who has lost the network comes back.
+                let lost = |&&id: &&usize| self.conns[id].pipe.borrow().dead_since.is_some();
+                let lost = self.live.iter().find(lost).map(|&id| &self.conns[id]);
+                let (name, user_name, mut password) = match lost {
+                    Some(old) if !observes && rng.once_in(3) => {
+                        (old.name.clone(), old.user_name.clone(), String::new())
+                    }
+                    _ => identity(rng.below(ACCOUNTS)),
+                };
                 // It may have been changed since; not everybody knows.
                 if let Some((_, held, _)) = self.worker.accounts.get(&user_name)
-                    && !rng.once_in(10)
+                    && (password.is_empty() || !rng.once_in(10))
                 {
                     password.clone_from(held);
                 }

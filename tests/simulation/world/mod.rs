@@ -56,6 +56,8 @@ pub struct World {
     /// Of the relay: how much was passed on when a connection came.
     pub came_at: HashMap<usize, usize>,
     pub turns: u64,
+    /// Who had to give way to its next log-in.
+    pub ghosts: u64,
     /// What the clock on the wall showed, or would have, when the simulation began.
     wall_began: i64,
     /// What the server was told that it shows.
@@ -157,6 +159,7 @@ impl World {
             removals: VecDeque::new(),
             came_at: HashMap::new(),
             turns: 0,
+            ghosts: 0,
             wall_began: 1_700_000_000,
             wall_told: 0,
             kept: Kept::default(),

@@ -175,8 +175,9 @@ impl World {
 
     fn kick(&mut self) {
         let (name, quoted) = self.somebody_typed();
-        let there = self.inside(&name);
-        let line = if quoted { format!("kick \"{name}\"") } else { format!("kick name:{name}") };
+        let typed = if quoted { format!("\"{name}\"") } else { name };
+        let there = self.inside(&typed).or_else(|| self.inside(unquoted(&typed)?));
+        let line = format!("kick {}{typed}", if quoted { "" } else { "name:" });
         let (done, answer, change) = self.order(&line);
         assert!(done == there.is_some() && change.is_none(), "{line}: {answer}");
         self.is_out(there, "removed you");
@@ -206,9 +207,7 @@ impl World {
         });
         let (rest, duration) = parted.map_or((&*line, None), |(name, d)| (name, Some(d)));
         let mut readings = vec![(line.clone(), None), (rest.to_owned(), duration)];
-        if let Some(name) = rest.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
-            readings.push((name.to_owned(), duration));
-        }
+        readings.extend(unquoted(rest).map(|name| (name.to_owned(), duration)));
         let here = readings.iter().find(|(name, _)| self.inside(name).is_some());
         let (name, duration) = here.or(readings.last()).unwrap().clone();
         let there = self.inside(&name);
@@ -254,7 +253,12 @@ impl World {
             self.sanctions.in_force.keys().filter(of_kind).map(|key| key.1.clone()).collect();
         let Some(key) = keys.get(self.below(keys.len().max(1))) else { return };
         let (typed, target) = match key.strip_prefix("name ") {
-            Some(name) => (format!("name:{name}"), SanctionTarget::Name(name.to_owned())),
+            Some(name) => {
+                let theirs = SanctionTarget::Name(name.to_owned());
+                let other = unquoted(name).map(|name| SanctionTarget::Name(name.to_owned()));
+                let other = other.filter(|_| !self.sanctions.has(kind, &theirs, self.wall_told));
+                (format!("name:{name}"), other.unwrap_or(theirs))
+            }
             None => (key.clone(), SanctionTarget::Address(key.parse().unwrap())),
         };
         let on = self.sanctions.has(kind, &target, self.wall_told);
@@ -361,6 +365,11 @@ impl World {
             |stats: &str| stats.lines().find(|l| l.starts_with("history")).map(str::to_owned);
         assert_eq!(history(&stats), history(&self.order("stats").1), "another history");
     }
+}
+
+/// A name that stands in quotes, without them.
+fn unquoted(name: &str) -> Option<&str> {
+    name.strip_prefix('"')?.strip_suffix('"')
 }
 
 fn memchr(bytes: &[u8]) -> Option<usize> {

@@ -103,9 +103,14 @@ impl World {
         while !self.worker.verdicts.is_empty() && (!self.chaos || !self.once_in(3)) {
             let (client, verdict) = self.worker.verdicts.remove(0);
             self.worker.outstanding -= 1;
+            let id = self.by_client.get(&client).copied();
+            let rival = id.and_then(|id| self.rival(id));
             self.server.verdict(client, verdict, now);
             any = true;
-            if let Some(&id) = self.by_client.get(&client) {
+            if let Some(id) = id {
+                if let Some(rival) = rival {
+                    self.judge_rival(rival, id, verdict);
+                }
                 self.judge_verdict(id, client, verdict);
             }
         }
@@ -137,6 +142,35 @@ impl World {
                 let theirs = (&conn.name, &conn.user_name, &conn.password);
                 assert_eq!((&who.name, &who.user_name, &*who.password), theirs);
             }
+        }
+    }
+
+    /// Who is in the room under the name of `id`.
+    pub(super) fn rival(&self, id: usize) -> Option<usize> {
+        let of_name = self.sessions.get(&self.conns[id].name)?;
+        of_name.iter().copied().find(|&other| other != id && self.is_inside(other))
+    }
+
+    /// Who is in the room gives way to a right log-in if it has acknowledged nothing for 10
+    /// seconds, and to nothing else.
+    fn judge_rival(&mut self, rival: usize, newcomer: usize, verdict: Verdict) {
+        let time = self.net.borrow().time;
+        let newcomer_is_gone = self.conns[newcomer].pipe.borrow().closed
+            || self.conns[newcomer].barred
+            || self.conns[newcomer].expelled.is_some();
+        let pipe = Rc::clone(&self.conns[rival].pipe);
+        let wait = pipe.borrow().unheard_since().map(|since| time.saturating_sub(since));
+        let (least, slack) = (chinwag::limits::GHOST_WAIT, chinwag::limits::GHOST_SLACK);
+        if self.is_inside(rival) {
+            let is_ghost = wait.is_some_and(|wait| wait > least + slack);
+            let right = matches!(verdict, Verdict::LoggedIn(_)) && !newcomer_is_gone;
+            assert!(!is_ghost || !right, "{rival} is a ghost and keeps its name");
+        } else {
+            let right = matches!(verdict, Verdict::LoggedIn(_));
+            assert!(right, "{rival} lost its place to {verdict:?}");
+            let is_ghost = wait.is_some_and(|wait| wait >= least);
+            assert!(is_ghost, "{rival} lost its place although it is alive: {wait:?}");
+            self.ghosts += 1;
         }
     }
 

@@ -14,6 +14,13 @@ impl World {
             (net.faulty, net.descriptors) = (false, usize::MAX);
         }
         self.worker.dead = false;
+        for &id in &self.live {
+            // The server's kernel gives it up.
+            let mut pipe = self.conns[id].pipe.borrow_mut();
+            if pipe.dead_since.is_some() && !pipe.reset {
+                (pipe.reset, pipe.armed) = (true, true);
+            }
+        }
         let mut busy = 0;
         for _ in 0..rounds {
             for id in self.live.clone() {
