@@ -47,6 +47,12 @@ struct Figures {
     sessions: u64,
     turns: u64,
     heard_bytes: u64,
+    /// Private words that were heard, and all that was for one alone.
+    told: u64,
+    answers: u64,
+    /// What the operator told everyone, and who had to give way to its own next log-in.
+    announced: u64,
+    ghosts: u64,
     trace: u64,
 }
 
@@ -70,7 +76,7 @@ fn simulate(seed: u64, steps: u64) -> Figures {
         world.wait_for_timers();
         assert_eq!(world.server.census(), Census::default(), "something is left");
     }
-    judge::judge(&world);
+    let judged = judge::judge(&world);
     world.starts_again();
     let sessions = world.sessions.values().map(|of_name| of_name.len() as u64).sum();
     let heard = |conn: &client::Conn| conn.pipe.borrow().heard.len() as u64;
@@ -79,6 +85,10 @@ fn simulate(seed: u64, steps: u64) -> Figures {
         sessions,
         turns: world.turns,
         heard_bytes: world.conns.iter().map(heard).sum(),
+        told: judged.told,
+        answers: judged.answers,
+        announced: world.announced.len() as u64,
+        ghosts: world.ghosts,
         trace: world.net.borrow().trace,
     }
 }
@@ -109,6 +119,10 @@ fn every_seed_keeps_the_promises() {
                             total.sessions += figures.sessions;
                             total.turns += figures.turns;
                             total.heard_bytes += figures.heard_bytes;
+                            total.told += figures.told;
+                            total.answers += figures.answers;
+                            total.announced += figures.announced;
+                            total.ghosts += figures.ghosts;
                         }
                         Err(why) => {
                             let why = why

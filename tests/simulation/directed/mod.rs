@@ -1,11 +1,20 @@
 //! Single scenes in the simulator's world, for what chance does not check.
 
+mod commands;
+mod operator;
+
 use std::time::Duration;
 
 use chinwag::protocol::Protocol;
 
 use crate::client::Kind;
 use crate::world::{World, identity};
+
+/// The first world of `accounts` with settings like these.
+fn world_where(fits: impl Fn(&chinwag::server::settings::Settings) -> bool) -> World {
+    let mut worlds = (1..10_000).map(|seed| World::of(Protocol::Accounts, seed));
+    worlds.find(|world| fits(&world.settings)).expect("such a world")
+}
 
 /// A client of the `n`th account that sends nothing yet.
 fn somebody(world: &mut World, kind: Kind, n: usize, exempt: bool) -> usize {
@@ -134,11 +143,15 @@ fn out_of_descriptors_and_full_the_loop_sleeps() {
     panic!("turns without end");
 }
 
-/// One of the operator's machine; those of others are sent away again.
+/// One of the operator's machine.
 fn somebody_exempt(world: &mut World, n: usize) -> usize {
+    somebody_of(world, Kind::Lines, n)
+}
+
+fn somebody_of(world: &mut World, kind: Kind, n: usize) -> usize {
     let id = world.conns.len();
     world.always_exempt = true;
-    let found = somebody(world, Kind::Lines, n, true);
+    let found = somebody(world, kind, n, true);
     assert_eq!(found, id, "the first is");
     found
 }

@@ -18,7 +18,16 @@ use order::{Heard, Order, complete_lines, is_own};
 use plain::{relay, uppercase};
 use streams::{Own, recipient};
 
-pub fn judge(world: &World) {
+/// What was judged.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// Private words that were heard.
+    pub told: u64,
+    /// Lines heard by one alone.
+    pub answers: u64,
+}
+
+pub fn judge(world: &World) -> Judged {
     // What a relay passes on has no secrets.
     for conn in world.conns.iter().filter(|_| world.protocol != Protocol::Relay) {
         let stream = conn.pipe.borrow().heard.clone();
@@ -29,11 +38,12 @@ pub fn judge(world: &World) {
     match world.protocol {
         Protocol::Relay => relay(world),
         Protocol::Uppercase => uppercase(world),
-        Protocol::Accounts | Protocol::Nickname => room(world),
+        Protocol::Accounts | Protocol::Nickname => return room(world),
     }
+    Judged::default()
 }
 
-fn room(world: &World) {
+fn room(world: &World) -> Judged {
     let stream = world.conns[0].pipe.borrow().heard.clone();
     let stream = String::from_utf8(stream).expect("UTF-8");
     for never in ["BEFORE", "AFTER", "FORGED", "COMMAND", "BROKEN"] {
@@ -78,21 +88,20 @@ fn room(world: &World) {
         let to = to.unwrap_or(order.events.len());
         let leaves = left(conn) || conn.leaving != Leaving::No;
         let kept = leaves || may_be_lost(world, conn) || conn.kind == Kind::Mixed;
-        assert!(
-            kept,
-            "{} was thrown out without a reason: {:?} {:?}",
-            conn.id, conn, world.settings
-        );
+        assert!(kept, "{} was thrown out without a reason", conn.id);
         sender(world, conn, &order.events[from..to]);
         if let Some(owns) = recipient(world, conn, &order, from, to) {
             private_words(world, conn, &order, &owns, &mut deliveries);
             sessions.push((conn, owns, from, to));
         }
     }
+    let answers = sessions.iter().map(|(_, owns, ..)| owns.len() as u64).sum();
+    let judged = Judged { told: deliveries.len() as u64, answers };
     for (conn, owns, from, to) in sessions {
         let (order, deliveries, owns) = (&order, &deliveries, &owns[..]);
         Conversation { world, conn, order, deliveries, owns, from, to }.judge();
     }
+    judged
 }
 
 /// What the observer heard alone: what was said before it came, and what it was told.

@@ -97,10 +97,15 @@ impl World {
             6 => Protocol::Relay,
             _ => Protocol::Uppercase,
         };
-        Self::of(protocol, seed)
+        Self::started(protocol, seed, true)
     }
 
+    /// One that starts with nothing kept.
     pub fn of(protocol: Protocol, seed: u64) -> Self {
+        Self::started(protocol, seed, false)
+    }
+
+    fn started(protocol: Protocol, seed: u64, may_go_on: bool) -> Self {
         let mut rng = Rng::new(seed);
         let soft = *rng.pick(&[500, 4_000, 65_536]);
         let history = match rng.below(5) {
@@ -183,7 +188,7 @@ impl World {
             world.worker.add(&name, &user_name, &password);
         }
         world.worker.add("observer", "observer", "~~^^%%");
-        if protocol == Protocol::Accounts && rng.once_in(2) {
+        if may_go_on && protocol == Protocol::Accounts && rng.once_in(2) {
             world.goes_on(&mut rng);
         }
         world.connect(Kind::Observer);
