@@ -39,8 +39,8 @@ impl Subject {
         let name = name(index);
         match self {
             Self::Floor | Self::Threads => b"hello\n".to_vec(),
-            Self::Nickname => format!("{name}\n").into_bytes(),
-            Self::Accounts => {
+            Self::Nickname | Self::OtherNickname => format!("{name}\n").into_bytes(),
+            Self::Accounts | Self::Unkept | Self::OtherAccounts => {
                 let user_name = user_name(index);
                 format!("[NEW]:login:{name}:{user_name}:{PASSWORD}\n").into_bytes()
             }
@@ -67,8 +67,8 @@ impl Subject {
     pub const fn welcome(self) -> &'static [u8] {
         match self {
             Self::Floor | Self::Threads => b"ok\n",
-            Self::Nickname => b"Welcome to this chatroom!\n",
-            Self::Accounts => b"True\n",
+            Self::Nickname | Self::OtherNickname => b"Welcome to this chatroom!\n",
+            Self::Accounts | Self::Unkept | Self::OtherAccounts => b"True\n",
             Self::Redis => b"subscribe\r\n$4\r\nroom\r\n:1\r\n",
             Self::Nats => b"PONG\r\n",
             Self::Ngircd => b" 366 ",
@@ -78,7 +78,10 @@ impl Subject {
 
     /// Whether speakers hear themselves.
     pub const fn echoes(self) -> bool {
-        matches!(self, Self::Nickname | Self::Redis | Self::Nats | Self::Mosquitto)
+        matches!(
+            self,
+            Self::Nickname | Self::OtherNickname | Self::Redis | Self::Nats | Self::Mosquitto
+        )
     }
 
     /// Whether all recipients must hear all speakers in one order. Servers with several
@@ -101,12 +104,14 @@ impl Subject {
     pub fn say(self, speaker: usize, number: u32, out: &mut Vec<u8>) {
         match self {
             Self::Floor | Self::Threads => text(speaker, number, MESSAGE_BYTES - 1, out),
-            Self::Nickname => {
+            Self::Nickname | Self::OtherNickname => {
                 let _ = write!(out, "s{speaker}: ");
                 text(speaker, number, MESSAGE_BYTES - 5, out);
             }
             // What the recipients hear, ` - (s0)` behind it, has the 64 bytes.
-            Self::Accounts => text(speaker, number, MESSAGE_BYTES - 8, out),
+            Self::Accounts | Self::Unkept | Self::OtherAccounts => {
+                text(speaker, number, MESSAGE_BYTES - 8, out);
+            }
             Self::Redis => {
                 out.extend_from_slice(b"*3\r\n$7\r\nPUBLISH\r\n$4\r\nroom\r\n$64\r\n");
                 text(speaker, number, MESSAGE_BYTES, out);
@@ -133,8 +138,10 @@ impl Subject {
     /// Appends what a recipient then hears.
     pub fn delivery(self, speaker: usize, number: u32, out: &mut Vec<u8>) {
         match self {
-            Self::Floor | Self::Threads | Self::Nickname => self.say(speaker, number, out),
-            Self::Accounts => {
+            Self::Floor | Self::Threads | Self::Nickname | Self::OtherNickname => {
+                self.say(speaker, number, out);
+            }
+            Self::Accounts | Self::Unkept | Self::OtherAccounts => {
                 text(speaker, number, MESSAGE_BYTES - 8, out);
                 let _ = writeln!(out, " - (s{speaker})");
             }

@@ -122,8 +122,8 @@ fn panel(
 const fn color(subject: Subject) -> RGBColor {
     match subject {
         Subject::Floor => RGBColor(120, 120, 120),
-        Subject::Nickname => RGBColor(0, 114, 178),
-        Subject::Accounts => RGBColor(86, 180, 233),
+        Subject::Nickname | Subject::OtherNickname => RGBColor(0, 114, 178),
+        Subject::Accounts | Subject::Unkept | Subject::OtherAccounts => RGBColor(86, 180, 233),
         Subject::Redis => RGBColor(213, 94, 0),
         Subject::Nats => RGBColor(0, 158, 115),
         Subject::Ngircd => RGBColor(204, 121, 167),

@@ -100,7 +100,7 @@ impl fmt::Display for Report {
             "1.00x is the floor: a bare loop, one read of a speaker and one send to each \
              recipient a round"
         )?;
-        if self.rows().any(|row| row.subject == Subject::Accounts) {
+        if self.rows().any(|row| row.subject.has_accounts()) {
             writeln!(
                 f,
                 "accounts: the database was filled beforehand with argon2id hashes of the \

@@ -17,6 +17,9 @@ use crate::accounts_database;
 use crate::machine::Cpus;
 use crate::processes::Server;
 
+/// Where another build of the program is.
+const OTHER_BUILD: &str = "CHINWAG_OTHER_BUILD";
+
 /// One server that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Subject {
@@ -26,6 +29,12 @@ pub enum Subject {
     Nickname,
     /// chinwag, `--protocol accounts`.
     Accounts,
+    /// The same, keeping nothing of what is said.
+    Unkept,
+    /// Another build of chinwag, the one at `CHINWAG_OTHER_BUILD`, `--protocol nickname`.
+    OtherNickname,
+    /// The same, `--protocol accounts`.
+    OtherAccounts,
     /// redis-server, publish and subscribe.
     Redis,
     /// nats-server.
@@ -49,6 +58,9 @@ impl Subject {
             Self::Floor => "floor",
             Self::Nickname => "chinwag nickname",
             Self::Accounts => "chinwag accounts",
+            Self::Unkept => "nothing kept",
+            Self::OtherNickname => "other nickname",
+            Self::OtherAccounts => "other accounts",
             Self::Redis => "redis",
             Self::Nats => "nats-server",
             Self::Ngircd => "ngircd",
@@ -59,7 +71,26 @@ impl Subject {
 
     /// Whether this is the program the bench is for: if it fails, the bench fails.
     pub const fn is_ours(self) -> bool {
-        matches!(self, Self::Floor | Self::Nickname | Self::Accounts)
+        matches!(self, Self::Floor) || self.protocol().is_some()
+    }
+
+    /// What chinwag speaks, if it is chinwag.
+    const fn protocol(self) -> Option<&'static str> {
+        match self {
+            Self::Nickname | Self::OtherNickname => Some("nickname"),
+            Self::Accounts | Self::Unkept | Self::OtherAccounts => Some("accounts"),
+            _ => None,
+        }
+    }
+
+    /// Whether clients sign up and log in with a password.
+    pub fn has_accounts(self) -> bool {
+        self.protocol() == Some("accounts")
+    }
+
+    /// Whether this is another build of the program.
+    const fn is_other_build(self) -> bool {
+        matches!(self, Self::OtherNickname | Self::OtherAccounts)
     }
 
     /// Connections that may be on their way in at once, below the listener's backlog: what
@@ -81,21 +112,24 @@ impl Subject {
             Self::Nats => Some("nats-server"),
             Self::Ngircd => Some("ngircd"),
             Self::Mosquitto => Some("mosquitto"),
-            Self::Floor | Self::Nickname | Self::Accounts | Self::Threads => None,
+            _ => None,
         }
     }
 
     /// What it writes when it is ready, if that is more than to listen.
     const fn ready(self) -> &'static str {
-        match self {
-            Self::Nickname | Self::Accounts => "READY",
-            _ => "",
+        match self.protocol() {
+            Some(_) => "READY",
+            None => "",
         }
     }
 
     /// Whether it can be started here.
     pub fn is_installed(self) -> bool {
-        self.program().is_none_or(|program| find(program).is_some())
+        match self.program() {
+            Some(program) => find(program).is_some(),
+            None => !self.is_other_build() || env::var_os(OTHER_BUILD).is_some(),
+        }
     }
 
     /// Starts it with room for `clients`, listening on a free port of the loopback.
@@ -112,6 +146,9 @@ impl Subject {
         let program = match self.program() {
             Some(program) => find(program).ok_or("not installed")?,
             None if matches!(self, Self::Floor | Self::Threads) => env::current_exe()?,
+            None if self.is_other_build() => {
+                PathBuf::from(env::var_os(OTHER_BUILD).ok_or("CHINWAG_OTHER_BUILD is not set")?)
+            }
             None => PathBuf::from(env!("CARGO_BIN_EXE_chinwag")),
         };
         let directory = tempfile::tempdir_in(scratch)?;
@@ -120,16 +157,24 @@ impl Subject {
         match self {
             Self::Floor => command.arg("--floor").arg(port.to_string()),
             Self::Threads => command.arg("--threads").arg(port.to_string()),
-            Self::Nickname | Self::Accounts => {
+            Self::Nickname
+            | Self::Accounts
+            | Self::Unkept
+            | Self::OtherNickname
+            | Self::OtherAccounts => {
                 let data = directory.path().join("accounts.db");
-                let protocol = if self == Self::Accounts { "accounts" } else { "nickname" };
+                let protocol = self.protocol().unwrap_or_default();
                 // Idle connections stay as long as a phase takes.
                 command
                     .args(["-q", "serve", "--bind", "localhost", "--login-timeout", "86400"])
-                    .args(["--control", "none"])
                     .args(["--protocol", protocol, "--port", &port.to_string(), "--data"])
-                    .arg(&data);
-                if self == Self::Accounts {
+                    .arg(&data)
+                    // By variables, which an older build passes over.
+                    .env("CHINWAG_CONTROL", "none");
+                if self == Self::Unkept {
+                    command.env("CHINWAG_HISTORY_KEEP", "0");
+                }
+                if self.has_accounts() {
                     // Its first run makes the database, which is then filled.
                     let ready = self.ready();
                     drop(Server::start(self.name(), &mut command, port, ready, &directory, cpus)?);

@@ -6,7 +6,7 @@
 //!
 //! An idle connection is small: what only a busy one needs is boxed and freed again.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,6 @@ use super::broadcasts::{Broadcasts, Format};
 use super::outbox::{Flushed, Outbox};
 use super::pacing::{BulkMeter, MessageMeter};
 use super::peer::Peer;
-use super::recent_writes::RecentWrites;
 use crate::limits;
 use crate::protocol::framing::{Arrival, Completeness, Decoded, Decoder, Framing, OwnHead};
 use crate::room::{ClientId, Origin};
@@ -98,7 +97,6 @@ pub struct Connection<S> {
     /// It is not heard until it has read more of what it was sent.
     pub must_read_first: bool,
     peer: Peer,
-    recent_writes: RecentWrites,
     activity: Option<Box<Activity>>,
     unread: Option<Box<Unread>>,
     outbox: Option<Box<Outbox>>,
@@ -157,7 +155,6 @@ impl<S: Transport> Connection<S> {
             held: false,
             must_read_first: false,
             peer: Peer::new(peer),
-            recent_writes: RecentWrites::default(),
             activity: None,
             unread: None,
             outbox: None,
@@ -240,17 +237,17 @@ impl<S: Transport> Connection<S> {
     }
 
     /// Whether the peer seems to have gone without a word: it has been silent for so long,
-    /// and so long ago bytes were written that it has not acknowledged.
+    /// and so long ago bytes were written that it has not acknowledged. `recent_bytes`: at
+    /// least as many as were written since.
     ///
     /// Both halves are needed. A peer with nothing to say or to acknowledge is silent for
     /// hours, so that its silence does not accuse it in the moment something is on the way to
     /// it. And a peer that is heard of is alive, whatever it has lost.
-    pub fn is_ghost(&self, now: Instant) -> bool {
+    pub fn is_ghost(&self, recent_bytes: u64) -> bool {
         self.socket.unacknowledged().is_some_and(|unacknowledged| {
             // In the order of writing: if there are more of them than were written of late,
             // the first is older.
-            unacknowledged.silence >= limits::GHOST_WAIT
-                && unacknowledged.bytes > self.recent_writes.bytes(now)
+            unacknowledged.silence >= limits::GHOST_WAIT && unacknowledged.bytes > recent_bytes
         })
     }
 
@@ -380,9 +377,7 @@ impl<S: Transport> Connection<S> {
             return Ok(Flushed::Blocked);
         }
         let Some(outbox) = &mut self.outbox else { return Ok(Flushed::Drained) };
-        let mut counted = Counted { socket: &mut self.socket, bytes: 0 };
-        let flushed = outbox.flush(&mut counted, broadcasts, now)?;
-        self.recent_writes.note(counted.bytes, now);
+        let flushed = outbox.flush(&mut self.socket, broadcasts, now)?;
         self.blocked = flushed == Flushed::Blocked;
         if self.framing() == Framing::Undecided
             && let Some(unread) = &mut self.unread
@@ -397,14 +392,10 @@ impl<S: Transport> Connection<S> {
     ///
     /// # Errors
     /// What the socket says; the connection is lost.
-    pub fn write_all_at_once(&mut self, bytes: &[u8], now: Instant) -> io::Result<usize> {
+    pub fn write_all_at_once(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match retry(|| self.socket.write(bytes)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            result => {
-                let written = result?;
-                self.recent_writes.note(written, now);
-                Ok(written)
-            }
+            result => result,
         }
     }
 
@@ -482,29 +473,5 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
-    }
-}
-
-/// A socket, and how many bytes it has taken.
-struct Counted<'a, S> {
-    socket: &'a mut S,
-    bytes: usize,
-}
-
-impl<S: Write> Write for Counted<'_, S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.socket.write(bytes)?;
-        self.bytes += written;
-        Ok(written)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = self.socket.write_vectored(slices)?;
-        self.bytes += written;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.socket.flush()
     }
 }

@@ -1,6 +1,8 @@
-//! How many bytes one socket was given of late.
+//! How many bytes a socket may have been given of late, at the most.
 //!
-//! Knows moments and counts. Knows no socket. Together with how many bytes the peer has not
+//! Knows moments and counts. Knows no socket: one count serves all connections, so that it
+//! costs nothing per recipient. A flush counts as many bytes as it has written to whom it
+//! wrote the most, which is what all recipients get of a broadcast. Together with how many bytes the peer has not
 //! acknowledged this tells whether the first of them is old: bytes are acknowledged in the
 //! order in which they were written. The system's own clocks do not tell. The time of the
 //! last transmission moves with each repetition; the number of repetitions and the pause
@@ -26,7 +28,7 @@ pub(super) struct RecentWrites {
 }
 
 impl RecentWrites {
-    /// The socket has taken `bytes`.
+    /// No socket has taken more than `bytes`.
     pub(super) fn note(&mut self, bytes: usize, now: Instant) {
         let began = *self.began.get_or_insert(now);
         let age = now.saturating_duration_since(began);
@@ -40,8 +42,8 @@ impl RecentWrites {
         self.bytes[0] = self.bytes[0].saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
-    /// All bytes written within `limits::GHOST_WAIT`, and perhaps some that were written
-    /// up to `limits::GHOST_SLACK` before.
+    /// At least all bytes that one socket was given within `limits::GHOST_WAIT`, and
+    /// perhaps some of up to `limits::GHOST_SLACK` before.
     pub(super) fn bytes(&self, now: Instant) -> u64 {
         let Some(began) = self.began else { return 0 };
         let age = now.saturating_duration_since(began);

@@ -20,6 +20,7 @@ use super::broadcasts::Broadcasts;
 use super::connection::{Connection, Phase, Transport};
 use super::journal::Journal;
 use super::pacing::BulkHold;
+use super::recent_writes::RecentWrites;
 use super::settings::Settings;
 use super::timers::{Timer, Timers};
 use crate::accounts::records::{Kept, Said, UnixSeconds};
@@ -66,6 +67,7 @@ pub struct Server<S> {
     /// Bulk senders that wait for a recipient.
     pub(super) held: Vec<ClientId>,
     pub(super) bulk_hold: BulkHold,
+    pub(super) recent_writes: RecentWrites,
     /// Those to be removed.
     pub(super) finished: Vec<ClientId>,
     timers: Timers,
@@ -103,6 +105,7 @@ impl<S: Transport> Server<S> {
             ready: VecDeque::new(),
             held: Vec::new(),
             bulk_hold: BulkHold::default(),
+            recent_writes: RecentWrites::default(),
             finished: Vec::new(),
             timers: Timers::default(),
             queued_bytes: 0,
@@ -260,7 +263,8 @@ impl<S: Transport> Server<S> {
     /// lost: only the password's owner can say so, and the verdict has found it right.
     fn lose_ghost_before(&mut self, newcomer: ClientId, now: Instant) {
         let Some(rival) = self.room.rival(newcomer) else { return };
-        if self.get(rival).is_some_and(|connection| connection.is_ghost(now)) {
+        let recent_bytes = self.recent_writes.bytes(now);
+        if self.get(rival).is_some_and(|connection| connection.is_ghost(recent_bytes)) {
             let wait = limits::GHOST_WAIT.as_secs();
             self.lose(rival, &format!("lost: it has acknowledged nothing for {wait} s"), now);
             // Its name is free from here on, and nothing further is heard of it.
