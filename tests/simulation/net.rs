@@ -24,6 +24,8 @@ pub struct Net {
     /// Of the relay: who sent what, in the order in which the server read it.
     pub passed: Vec<(usize, Vec<u8>)>,
     pub log_reads: bool,
+    /// Bytes that all sockets took of late, and when.
+    pub recent: VecDeque<(Duration, usize)>,
     /// Sockets that the server holds, and how many it may.
     pub open: usize,
     pub descriptors: usize,
@@ -32,6 +34,22 @@ pub struct Net {
 pub type SharedNet = Rc<RefCell<Net>>;
 
 impl Net {
+    /// How many bytes all sockets took since `time`, which is not long ago.
+    pub fn written_since(&self, time: Duration) -> usize {
+        self.recent.iter().filter(|(at, _)| *at >= time).map(|(_, bytes)| bytes).sum()
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        match self.recent.back_mut() {
+            Some((at, sum)) if *at == self.time => *sum += bytes,
+            _ => self.recent.push_back((self.time, bytes)),
+        }
+        let old = self.time.saturating_sub(Duration::from_secs(20));
+        while self.recent.front().is_some_and(|(at, _)| *at < old) {
+            self.recent.pop_front();
+        }
+    }
+
     pub fn note(&mut self, what: u64) {
         self.trace = (self.trace ^ what).wrapping_mul(0x0100_0000_01b3).rotate_left(5);
     }
@@ -185,6 +203,7 @@ impl Socket {
         pipe.heard.extend_from_slice(&offered[..taken]);
         pipe.untaken = pipe.untaken.saturating_add(taken);
         pipe.wrote(taken, net.time);
+        net.wrote(taken);
         if pipe.log_writes {
             pipe.writes.push(Written { at: net.time, offered, taken });
         }

@@ -139,6 +139,7 @@ impl World {
             trace: seed,
             passed: Vec::new(),
             log_reads: protocol == Protocol::Relay,
+            recent: VecDeque::new(),
             open: 0,
             descriptors: usize::MAX,
         };

@@ -162,7 +162,10 @@ impl World {
         let wait = pipe.borrow().unheard_since().map(|since| time.saturating_sub(since));
         let (least, slack) = (chinwag::limits::GHOST_WAIT, chinwag::limits::GHOST_SLACK);
         if self.is_inside(rival) {
-            let is_ghost = wait.is_some_and(|wait| wait > least + slack);
+            // What others were given of late may hide that its bytes are older.
+            let recent = self.net.borrow().written_since(time.saturating_sub(least + slack * 2));
+            let is_ghost =
+                wait.is_some_and(|wait| wait > least + slack) && pipe.borrow().flight.1 > recent;
             let right = matches!(verdict, Verdict::LoggedIn(_)) && !newcomer_is_gone;
             assert!(!is_ghost || !right, "{rival} is a ghost and keeps its name");
         } else {
