@@ -2,7 +2,8 @@
 //! server's turn, the room and the outboxes. Counters are compared with a recount.
 //!
 //! The first byte chooses the protocol. Then each step is a byte that says who and what,
-//! and one that says how much.
+//! and one that says how much. From 0xA0 on a step is no client's: somebody acknowledges
+//! nothing (0xA0), the clock on the wall is set (0xC0), the operator says a line (0xE0).
 
 #![no_main]
 
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use chinwag::accounts::records::HistoryLimits;
 use chinwag::accounts::{AccountId, Job, Verdict};
+use chinwag::operator::OperatorCommand;
 use chinwag::protocol::Protocol;
 use chinwag::room::{ClientId, RoomLimits};
 use chinwag::server::connection::{Transport, Unacknowledged};
@@ -103,6 +105,10 @@ fn verdict(job: &Job) -> Verdict {
             Some(byte) if byte.is_ascii_lowercase() => Verdict::LoggedIn(AccountId(byte.into())),
             _ => Verdict::LogInRefused,
         },
+        Job::ChangePassword(change) if change.new.len().is_multiple_of(2) => {
+            Verdict::PasswordChanged
+        }
+        Job::ChangePassword(_) => Verdict::PasswordRefused,
     }
 }
 
@@ -123,6 +129,20 @@ fuzz_target!(|data: &[u8]| {
         let (pipe, client) = &clients[usize::from(what & 3) % 3];
         let much = usize::from(*much);
         match what >> 2 & 7 {
+            _ if *what >= 0xe0 => {
+                let length = much.min(rest.len());
+                let line = String::from_utf8_lossy(&rest[..length]);
+                if let Ok(command) = OperatorCommand::parse(&line) {
+                    let _ = server.operate(&command, now);
+                }
+                rest = &rest[length..];
+            }
+            _ if *what >= 0xc0 => server.set_wall_clock(1_000 * much as i64),
+            _ if *what >= 0xa0 => {
+                let silence = Duration::from_secs(much as u64);
+                let unacknowledged = Unacknowledged { bytes: much as u64, silence };
+                pipe.borrow_mut().unacknowledged = (much > 0).then_some(unacknowledged);
+            }
             0..=3 => {
                 let length = much.min(rest.len());
                 if !pipe.borrow().ended {
@@ -147,6 +167,9 @@ fuzz_target!(|data: &[u8]| {
     }
     for _ in 0..10_000 {
         turns(&mut server, now);
+        if server.is_shutting_down() && server.connection_count() == 0 {
+            return;
+        }
         match server.deadline(now) {
             Some(at) => now = now.max(at),
             None => break,
@@ -159,6 +182,11 @@ fn turns(server: &mut Server<Socket>, now: Instant) {
     for round in 0.. {
         assert!(round < 1_000, "turns without end");
         server.turn(now);
+        let mut number = 0;
+        for (said, forget_before) in server.take_records() {
+            assert!(said.number > number && forget_before <= said.number);
+            number = said.number;
+        }
         let jobs: Vec<(ClientId, Job)> = server.take_jobs().collect();
         for (client, job) in &jobs {
             server.verdict(*client, verdict(job), now);

@@ -61,6 +61,21 @@ fn who_is_banned_stays_out_until_it_is_over() {
 }
 
 #[test]
+fn a_ban_ends_no_session_but_those_it_means() {
+    let mut world = world();
+    assert!(world.order("ban name1 1s").0);
+    world.pass(Duration::from_secs(2));
+    world.settle(10_000);
+    world.poll();
+    let id = somebody_exempt(&mut world, 1);
+    log_in(&mut world, id, "\n");
+    // The clock on the wall is set back, and the ban is in force again.
+    world.server.set_wall_clock(world.wall_told - 60);
+    assert!(world.order("ban nobody").0);
+    assert!(world.server.is_in_room(world.conns[id].client.unwrap()), "who was not meant");
+}
+
+#[test]
 fn the_room_closes_when_the_operator_said() {
     let mut world = world();
     let member = member(&mut world, 1);
