@@ -125,20 +125,22 @@ impl Conn {
 
     /// What the room is to hear of it, in order.
     pub fn to_say(&self) -> Vec<&str> {
-        let said = |act| match act {
-            &Act::Say(ref text) => Some(text.as_str()),
-            _ => None,
-        };
-        self.script.iter().filter_map(said).collect()
+        let mut said = Vec::new();
+        for act in &self.script {
+            if let Act::Say(text) = act {
+                said.push(text.as_str());
+            }
+        }
+        said
     }
 
     /// The `n`th change of its password.
     pub fn change(&self, n: usize) -> Option<(&str, &str)> {
-        let change = |act| match act {
-            &Act::Password { ref current, ref new } => Some((current.as_str(), new.as_str())),
+        let mut changes = self.script.iter().filter_map(|act| match act {
+            Act::Password { current, new } => Some((current.as_str(), new.as_str())),
             _ => None,
-        };
-        self.script.iter().filter_map(change).nth(n)
+        });
+        changes.nth(n)
     }
 
     fn line(&mut self, text: &[u8]) {

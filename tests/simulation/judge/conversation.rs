@@ -110,7 +110,7 @@ impl Conversation<'_> {
                     assert_eq!(heard.after, self.from + 1, "replayed too late");
                     *answers = rest;
                 }
-                None => return assert!(!whole, "{:?} was not replayed", due),
+                None => return assert!(!whole, "{due:?} was not replayed"),
             }
         }
     }

@@ -262,7 +262,7 @@ fn own_message(
         return None;
     }
     let private = |text: &&String| text.as_bytes().starts_with(start);
-    let private = order.private.iter().find(private).map(|text| text.as_bytes());
+    let private = order.private.iter().find(private).map(String::as_bytes);
     assert!(protocol == Protocol::Accounts, "{} heard something else", conn.id);
     private.or_else(|| order.history_line(start)).map(<[u8]>::to_vec)
 }

@@ -2,6 +2,7 @@
 
 mod acting;
 mod connecting;
+mod observing;
 mod operating;
 mod polling;
 mod settling;
