@@ -165,3 +165,15 @@ fn what_is_too_much_for_a_turn_is_read_in_the_next() {
     while world.poll() {}
     assert_eq!(heard(&world, 0).matches("hey - (name1)").count(), 900);
 }
+
+#[test]
+fn what_fills_a_whole_read_is_read_on() {
+    let mut world = World::of(Protocol::Relay, 1);
+    let sender = somebody_exempt(&mut world, 1);
+    let bytes = 200_000;
+    let conn = &world.conns[sender];
+    conn.pipe.borrow_mut().to_server.extend(vec![b'x'; bytes]);
+    conn.pipe.borrow_mut().armed = true;
+    while world.poll() {}
+    assert_eq!(heard(&world, 0).len(), bytes);
+}
