@@ -15,6 +15,7 @@ use super::credentials::{Credentials, Given};
 use super::error::ClientError;
 use super::heard::Lines;
 use super::link::{self, Patient};
+use super::screen::{self, Identity};
 use super::session;
 use super::show::{self, ByteEar, Ear, LineEar, Look};
 use super::terminal::{self, Terminal};
@@ -37,8 +38,8 @@ pub(super) fn run(options: &ConnectOptions) -> Result<ExitCode, ClientError> {
     let end = match asked {
         None => None,
         Some(server) => match options.protocol {
-            Protocol::Accounts => accounts(&mut terminal, &server, given, options.sign_up)?,
-            Protocol::Nickname => nickname(&mut terminal, &server, given)?,
+            Protocol::Accounts => accounts(&mut terminal, &server, given, options)?,
+            Protocol::Nickname => nickname(&mut terminal, &server, given, options)?,
             Protocol::Relay => relay(&mut terminal, &server)?,
             Protocol::Uppercase => return upper_case(&mut terminal, &server),
         },
@@ -93,10 +94,10 @@ fn accounts(
     terminal: &mut Terminal,
     server: &Server,
     mut given: Given,
-    sign_up: bool,
+    options: &ConnectOptions,
 ) -> Answer<End> {
     // What was given on the command line needs no menu.
-    let mut next = match (sign_up, given.is_complete()) {
+    let mut next = match (options.sign_up, given.is_complete()) {
         (true, _) => Some(Choice::SignUp),
         (false, true) => Some(Choice::LogIn),
         (false, false) => None,
@@ -124,8 +125,8 @@ fn accounts(
                     "Logged in as {}. Type a line to say it; exit() leaves.",
                     who.name
                 ))?;
-                drop(who);
-                return chat_lines(&stream, lines, Protocol::Accounts).map(Some);
+                let identity = Identity::account(server.clone(), who);
+                return chat_lines(terminal, options, identity, stream, lines).map(Some);
             }
             Ok(None) => {
                 terminal.tell("Account Created")?;
@@ -211,18 +212,35 @@ fn ask_field(terminal: &mut Terminal, prompt: &str, field: Field) -> Answer<Stri
 }
 
 fn ask_password(terminal: &mut Terminal, choice: Choice) -> Answer<Zeroizing<String>> {
+    let again = (choice == Choice::SignUp).then_some("Password again:");
+    ask_secret(terminal, "Password (not shown):", again)
+}
+
+/// The password and the one that is to take its place.
+pub(super) fn ask_new_password(
+    terminal: &mut Terminal,
+) -> Answer<(Zeroizing<String>, Zeroizing<String>)> {
+    let Some(old) = ask_secret(terminal, "Current password (not shown):", None)? else {
+        return Ok(None);
+    };
+    let new = ask_secret(terminal, "New password (not shown):", Some("New password again:"))?;
+    Ok(new.map(|new| (old, new)))
+}
+
+/// A password; twice, when there is a prompt for it.
+fn ask_secret(
+    terminal: &mut Terminal,
+    prompt: &str,
+    again: Option<&str>,
+) -> Answer<Zeroizing<String>> {
     loop {
-        let Some(password) = terminal.ask_hidden("Password (not shown):")? else {
-            return Ok(None);
-        };
+        let Some(password) = terminal.ask_hidden(prompt)? else { return Ok(None) };
         if let Err(rule) = text::check(Field::Password, &password) {
             terminal.tell(&format!("{rule}; give another"))?;
             continue;
         }
-        if choice == Choice::LogIn {
-            return Ok(Some(password));
-        }
-        let Some(again) = terminal.ask_hidden("Password again:")? else { return Ok(None) };
+        let Some(again) = again else { return Ok(Some(password)) };
+        let Some(again) = terminal.ask_hidden(again)? else { return Ok(None) };
         if *password == *again {
             return Ok(Some(password));
         }
@@ -230,8 +248,12 @@ fn ask_password(terminal: &mut Terminal, choice: Choice) -> Answer<Zeroizing<Str
     }
 }
 
-fn nickname(terminal: &mut Terminal, server: &Server, mut given: Given) -> Answer<End> {
-    let protocol = Protocol::Nickname;
+fn nickname(
+    terminal: &mut Terminal,
+    server: &Server,
+    mut given: Given,
+    options: &ConnectOptions,
+) -> Answer<End> {
     let mut link: Option<(TcpStream, Lines)> = None;
     loop {
         let name = match given.name.take() {
@@ -254,7 +276,10 @@ fn nickname(terminal: &mut Terminal, server: &Server, mut given: Given) -> Answe
         let outcome =
             session::nickname(&mut Patient::new(&stream, limits::ANSWER_WAIT), &mut heard, &name);
         match outcome {
-            Ok(()) => return chat_lines(&stream, heard, protocol).map(Some),
+            Ok(()) => {
+                let identity = Identity::nickname(server.clone(), name);
+                return chat_lines(terminal, options, identity, stream, heard).map(Some);
+            }
             Err(ClientError::NicknameRefused(why)) => {
                 terminal.tell(&format!("[ERROR] {why}"))?;
                 let mut patient = Patient::new(&stream, limits::CONNECT_WAIT);
@@ -266,9 +291,20 @@ fn nickname(terminal: &mut Terminal, server: &Server, mut given: Given) -> Answe
     }
 }
 
-fn chat_lines(stream: &TcpStream, lines: Lines, protocol: Protocol) -> Result<End, ClientError> {
-    let look = Look::of_stdout();
-    chat(stream, protocol, &mut LineEar { protocol, look, lines, out: io::stdout() })
+/// With a line editor where the terminal can bear it, else line by line.
+fn chat_lines(
+    terminal: &mut Terminal,
+    options: &ConnectOptions,
+    identity: Identity,
+    stream: TcpStream,
+    lines: Lines,
+) -> Result<End, ClientError> {
+    if screen::can_edit() {
+        return screen::sit(terminal, options, identity, stream, lines);
+    }
+    drop(identity);
+    let (protocol, look) = (options.protocol, Look::of_stdout());
+    chat(&stream, protocol, &mut LineEar { protocol, look, lines, out: io::stdout() })
 }
 
 fn relay(terminal: &mut Terminal, server: &Server) -> Answer<End> {
