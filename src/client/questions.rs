@@ -121,12 +121,11 @@ fn accounts(
         };
         match outcome {
             Ok(Some((stream, lines))) => {
-                terminal.tell(&format!(
-                    "Logged in as {}. Type a line to say it; exit() leaves.",
-                    who.name
-                ))?;
+                let greeting =
+                    format!("Logged in as {}. Type a line to say it; exit() leaves.", who.name);
                 let identity = Identity::account(server.clone(), who);
-                return chat_lines(terminal, options, identity, stream, lines).map(Some);
+                let link = (stream, lines);
+                return chat_lines(terminal, options, Some(&greeting), identity, link).map(Some);
             }
             Ok(None) => {
                 terminal.tell("Account Created")?;
@@ -278,7 +277,7 @@ fn nickname(
         match outcome {
             Ok(()) => {
                 let identity = Identity::nickname(server.clone(), name);
-                return chat_lines(terminal, options, identity, stream, heard).map(Some);
+                return chat_lines(terminal, options, None, identity, (stream, heard)).map(Some);
             }
             Err(ClientError::NicknameRefused(why)) => {
                 terminal.tell(&format!("[ERROR] {why}"))?;
@@ -295,14 +294,15 @@ fn nickname(
 fn chat_lines(
     terminal: &mut Terminal,
     options: &ConnectOptions,
+    greeting: Option<&str>,
     identity: Identity,
-    stream: TcpStream,
-    lines: Lines,
+    (stream, lines): (TcpStream, Lines),
 ) -> Result<End, ClientError> {
     if screen::can_edit() {
-        return screen::sit(terminal, options, identity, stream, lines);
+        return screen::sit(terminal, options, greeting, identity, (stream, lines));
     }
     drop(identity);
+    greeting.map_or(Ok(()), |greeting| terminal.tell(greeting))?;
     let (protocol, look) = (options.protocol, Look::of_stdout());
     chat(&stream, protocol, &mut LineEar { protocol, look, lines, out: io::stdout() })
 }

@@ -12,7 +12,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustyline::completion::Completer;
 use rustyline::config::{BellStyle, Configurer as _};
@@ -83,12 +83,7 @@ impl Desk {
         let mut editor = Editor::with_config(config).map_err(failed)?;
         editor.set_max_history_size(limits::TYPED_LINES_REMEMBERED).map_err(failed)?;
         let printer = editor.create_external_printer().map_err(failed)?;
-        let hand = Hand {
-            board: Arc::clone(&board),
-            names,
-            dress,
-            line: Mutex::new(Zeroizing::default()),
-        };
+        let hand = Hand { board: Arc::clone(&board), names, dress, edited: Mutex::default() };
         editor.set_helper(Some(hand));
         nudge(printer, Arc::clone(&board)).map_err(ClientError::io("start a thread"))?;
         Ok(Self { editor, board, width, returned: Zeroizing::default() })
@@ -156,7 +151,7 @@ impl Desk {
 
     fn half_typed(&self) -> Zeroizing<String> {
         let Some(hand) = self.editor.helper() else { return Zeroizing::default() };
-        hand.line.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        hand.edited().line.clone()
     }
 
     /// Takes prompt and line off the screen: the cursor stands in the row below them.
@@ -197,11 +192,25 @@ struct Hand {
     board: Arc<Board>,
     names: Arc<Mutex<Names>>,
     dress: Dress,
+    edited: Mutex<Edited>,
+}
+
+/// What is known of the line being edited.
+#[derive(Default)]
+struct Edited {
     /// The line as it stands, for when the editor returns without it.
-    line: Mutex<Zeroizing<String>>,
+    line: Zeroizing<String>,
+    /// It lost a line feed. The editor takes that for a character without width and would
+    /// leave the cursor in a row that is none any more: it has to paint all of it.
+    rows_lost: bool,
 }
 
 impl Hand {
+    fn edited(&self) -> MutexGuard<'_, Edited> {
+        // A panic elsewhere leaves the line as good as it was.
+        self.edited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A password is being typed where all can see it.
     fn hides(&self, line: &str) -> bool {
         self.dress.protocol == Protocol::Accounts && hidden_from(line).is_some()
@@ -249,8 +258,9 @@ impl Highlighter for Hand {
     }
 
     fn highlight_char(&self, line: &str, _: usize, _: CmdKind) -> bool {
+        let rows_lost = std::mem::take(&mut self.edited().rows_lost);
         // Otherwise a single new character would be written as it is.
-        self.hides(line)
+        self.hides(line) || rows_lost
     }
 }
 
@@ -259,9 +269,11 @@ impl Hinter for Hand {
 
     /// Called for every change of the line; gives no hint.
     fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<String> {
-        let mut kept = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.as_str() != line {
-            *kept = Zeroizing::new(line.to_owned());
+        let mut edited = self.edited();
+        if edited.line.as_str() != line {
+            let rows = |text: &str| memchr::memchr_iter(b'\n', text.as_bytes()).count();
+            edited.rows_lost |= rows(line) < rows(&edited.line);
+            edited.line = Zeroizing::new(line.to_owned());
         }
         None
     }

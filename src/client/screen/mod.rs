@@ -48,20 +48,23 @@ use super::terminal::Terminal;
 use crate::cli::ConnectOptions;
 use crate::limits;
 
-/// Sits in the room until one leaves, or it is over.
+/// Greets, and sits in the room until one leaves, or it is over.
 ///
 /// # Errors
 /// The terminal cannot be read or written, or a thread cannot be started.
 pub(super) fn sit(
     terminal: &mut Terminal,
     options: &ConnectOptions,
+    greeting: Option<&str>,
     identity: Identity,
-    stream: TcpStream,
-    lines: Lines,
+    link: (TcpStream, Lines),
 ) -> Result<End, ClientError> {
     terminal.interrupts_wait(true);
+    // Before the greeting: who answers it at once is not to be misread.
     let raw = Raw::new().map_err(ClientError::io("set up the terminal"))?;
-    let outcome = Room::enter(options, identity, stream, lines)
+    let outcome = greeting
+        .map_or(Ok(()), |greeting| terminal.tell(greeting))
+        .and_then(|()| Room::enter(options, identity, link))
         .and_then(|mut room| room.stay(terminal).map(|left| (room, left)));
     drop(raw);
     terminal.interrupts_wait(false);
@@ -87,8 +90,7 @@ impl Room {
     fn enter(
         options: &ConnectOptions,
         identity: Identity,
-        stream: TcpStream,
-        lines: Lines,
+        (stream, lines): (TcpStream, Lines),
     ) -> Result<Self, ClientError> {
         let protocol = options.protocol;
         let identity = Arc::new(identity);
