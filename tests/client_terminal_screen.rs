@@ -34,7 +34,7 @@ fn message(n: usize, columns: usize) -> String {
         2 => format!("🎉 {} 👩\u{200d}🚀", "🦀".repeat(n % 50)),
         3 => "e\u{301}a\u{308}o\u{302} ".repeat(n % 40).trim_end().to_owned() + ".",
         4 => format!("{}.", "a long line that does not fit into one row ".repeat(n % 9)),
-        5 => "漢".repeat(fill / 2) + if fill % 2 == 0 { "" } else { "x" },
+        5 => "漢".repeat(fill / 2) + if fill.is_multiple_of(2) { "" } else { "x" },
         6 => "x".repeat(fill),
         _ => format!("{} end", "w ".repeat(n % 60)),
     };

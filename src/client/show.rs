@@ -23,7 +23,8 @@ impl Look {
     pub(super) fn of_stdout() -> Self {
         let terminal = io::stdout().is_terminal();
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let incapable = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let incapable =
+            std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         Self { clean: terminal, colour: terminal && !unwanted && !incapable }
     }
 }
