@@ -246,15 +246,21 @@ impl Highlighter for Hand {
     }
 
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
-        if self.hides(line)
-            && let Some(from) = hidden_from(line)
-        {
-            return Cow::Owned(starred(line, from, GraphemeClusterMode::from_env()));
-        }
+        let width = GraphemeClusterMode::from_env();
         // What was pasted may hold characters that act on the terminal. The editor takes them
         // for as wide as nothing.
         let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-        if line.contains(acts) { Cow::Owned(line.replace(acts, "")) } else { Cow::Borrowed(line) }
+        let shown = match hidden_from(line) {
+            Some(from) if self.hides(line) => Cow::Owned(starred(line, from, width)),
+            _ if line.contains(acts) => Cow::Owned(line.replace(acts, "")),
+            _ => Cow::Borrowed(line),
+        };
+        match shown {
+            Cow::Borrowed(line) => layout::broken(PROMPT, line, tty::columns(), width),
+            Cow::Owned(line) => {
+                Cow::Owned(layout::broken(PROMPT, &line, tty::columns(), width).into_owned())
+            }
+        }
     }
 
     fn highlight_char(&self, line: &str, _: usize, _: CmdKind) -> bool {

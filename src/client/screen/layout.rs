@@ -2,6 +2,8 @@
 //!
 //! Knows columns and characters, and counts as the line editor does. Knows no terminal.
 
+use std::borrow::Cow;
+
 use rustyline::GraphemeClusterMode;
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -16,11 +18,45 @@ pub(super) fn last_row(
     columns: u16,
     width: GraphemeClusterMode,
 ) -> usize {
+    walk(prompt, line, columns, width, |_| {})
+}
+
+/// `line` with a line feed at the end of every full row, so that no terminal takes its rows
+/// for one line: some would join them when they become wider, and others not. Which it is
+/// cannot be known, and whoever clears as many rows as there were would clear too many.
+pub(super) fn broken<'a>(
+    prompt: &str,
+    line: &'a str,
+    columns: u16,
+    width: GraphemeClusterMode,
+) -> Cow<'a, str> {
+    let mut broken = String::new();
+    let mut done = 0;
+    walk(prompt, line, columns, width, |at| {
+        broken.push_str(&line[done..at]);
+        broken.push('\n');
+        done = at;
+    });
+    if done == 0 {
+        return Cow::Borrowed(line);
+    }
+    broken.push_str(&line[done..]);
+    Cow::Owned(broken)
+}
+
+/// Tells where in `line` a character goes to the next row, and the row in the end.
+fn walk(
+    prompt: &str,
+    line: &str,
+    columns: u16,
+    width: GraphemeClusterMode,
+    mut wraps: impl FnMut(usize),
+) -> usize {
     let columns = columns.max(1);
     let (mut row, mut column) = (0, 0);
     // One after the other: a mark at the beginning of the line does not join the prompt.
-    for text in [prompt, line] {
-        for cluster in text.graphemes(true) {
+    for (text, is_line) in [(prompt, false), (line, true)] {
+        for (at, cluster) in text.grapheme_indices(true) {
             if cluster == "\n" {
                 row += 1;
                 column = 0;
@@ -31,6 +67,9 @@ pub(super) fn last_row(
             if column > columns {
                 row += 1;
                 column = wide;
+                if is_line && at > 0 {
+                    wraps(at);
+                }
             }
         }
         if column >= columns {
@@ -68,6 +107,17 @@ mod tests {
         // One column is left: the fourth goes to the next row, four of them fill it later.
         assert_eq!(rows("1漢漢漢漢", 10), 1);
         assert_eq!(rows("1漢漢漢漢漢漢漢漢", 10), 2);
+    }
+
+    #[test]
+    fn full_rows_are_broken() {
+        let broken = |line| broken("> ", line, 10, GraphemeClusterMode::WcWidth);
+        assert_eq!(broken("12345678"), "12345678");
+        assert_eq!(broken("123456789"), "12345678\n9");
+        assert_eq!(broken("漢漢漢漢漢漢漢漢漢漢"), "漢漢漢漢\n漢漢漢漢漢\n漢");
+        assert_eq!(broken("1漢漢漢漢"), "1漢漢漢\n漢");
+        assert_eq!(broken("1234567e\u{301}e\u{301}"), "1234567e\u{301}\ne\u{301}");
+        assert_eq!(broken("12\n34567890abc"), "12\n34567890ab\nc");
     }
 
     #[test]
