@@ -374,6 +374,38 @@ fn a_password_in_the_open_is_sent_but_neither_shown_nor_remembered() {
 }
 
 #[test]
+fn a_change_of_password_that_all_would_hear_is_not_said() {
+    let server = room(|lior| {
+        lior.expect(b"exit()\n");
+        lior.expect_end();
+    });
+    let mut person = lior_in(&server);
+    person.types(" /password canary-word:canary-two\r");
+    person.sees("[not said: /password begins the line]");
+    person.types("\x04");
+    let (_, lines, _) = person.ends_on_screen();
+    assert!(!lines.concat().contains("canary"), "{lines:?}");
+    server.done();
+}
+
+#[test]
+fn bytes_that_are_no_text_are_left_out() {
+    let server = room(|lior| {
+        lior.expect("ab\u{e9}\n".as_bytes());
+        lior.expect(b"exit()\n");
+    });
+    let mut person = lior_in(&server);
+    person.types("a");
+    person.awaits_input("a");
+    person.presses(b"\xff");
+    person.types("b\u{e9}");
+    person.awaits_input("ab\u{e9}");
+    person.types("\r\x04");
+    person.ends_with(0, "Disconnected.");
+    server.done();
+}
+
+#[test]
 fn a_line_that_no_server_takes_is_not_said() {
     let server = room(|lior| {
         lior.expect(b"short\n");

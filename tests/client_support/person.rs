@@ -181,7 +181,11 @@ impl Person {
     }
 
     pub(crate) fn types(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
+        self.presses(keys.as_bytes());
+    }
+
+    pub(crate) fn presses(&mut self, keys: &[u8]) {
+        self.keyboard.write_all(keys).unwrap();
         self.keyboard.flush().unwrap();
     }
 

@@ -47,9 +47,7 @@ impl Board {
     pub(super) fn add(&self, shown: Shown) {
         let state = self
             .changed
-            .wait_while(self.state(), |state| {
-                state.bytes >= limits::SHOWN_QUEUE_BYTES_MAX && !state.noticed
-            })
+            .wait_while(self.state(), |state| state.bytes >= limits::SHOWN_QUEUE_BYTES_MAX)
             .unwrap_or_else(PoisonError::into_inner);
         self.put(state, shown);
     }
@@ -126,21 +124,28 @@ impl Board {
 
     /// How it ended, if it did. Whoever asks has noticed then.
     pub(super) fn over(&self) -> Option<End> {
-        let mut state = self.state();
-        state.noticed |= state.over.is_some();
-        let over = state.over;
-        drop(state);
-        self.changed.notify_all();
+        let over = self.state().over;
+        if over.is_some() {
+            self.stop_reminding();
+        }
         over
     }
 
-    /// Waits for a while until it is noticed that it is over.
-    pub(super) fn is_noticed_within(&self, wait: Duration) -> bool {
-        let (state, _) = self
-            .changed
-            .wait_timeout_while(self.state(), wait, |state| !state.noticed)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.noticed
+    /// Nobody types any more: from now on nobody is reminded that it is over.
+    pub(super) fn stop_reminding(&self) {
+        self.state().noticed = true;
+        self.changed.notify_all();
+    }
+
+    /// Reminds whoever types that it is over, again and again, until it is noticed.
+    pub(super) fn remind(&self, interval: Duration, remind: impl Fn()) {
+        let mut state = self.state();
+        while !state.noticed {
+            // Not without the lock: nobody is reminded who has just noticed.
+            remind();
+            let waited = self.changed.wait_timeout_while(state, interval, |state| !state.noticed);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Waits for a while until there is something to show, or it is over.
@@ -220,8 +225,25 @@ mod tests {
         board.add_own(line("c"));
         assert!(nudges.join().expect("nudges"), "what came after the batch needs another");
         board.finish(End::Lost);
-        assert!(!board.is_noticed_within(Duration::ZERO));
         assert_eq!(board.over(), Some(End::Lost));
-        assert!(!board.wait_for_nudge() && board.is_noticed_within(Duration::ZERO));
+        assert!(!board.wait_for_nudge());
+    }
+
+    #[test]
+    fn who_types_is_reminded_until_it_is_noticed() {
+        let board = Arc::new(Board::new(false));
+        assert_eq!(board.over(), None);
+        board.finish(End::Left);
+        let (remind, reminded) = std::sync::mpsc::channel();
+        let theirs = Arc::clone(&board);
+        let reminds = std::thread::spawn(move || {
+            theirs.remind(Duration::from_millis(1), || remind.send(()).expect("heard"));
+        });
+        for _ in 0..3 {
+            reminded.recv().expect("reminded");
+        }
+        assert_eq!(board.over(), Some(End::Left));
+        reminds.join().expect("reminds");
+        board.remind(Duration::ZERO, || panic!("it was noticed"));
     }
 }

@@ -109,8 +109,7 @@ impl Desk {
                     self.clear(&half)?;
                     return Ok(self.board.over().map_or(Entry::Leave, Entry::Over));
                 }
-                Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                    // A byte that is no text: the line goes on without it.
+                Err(error) if is_passing(&error) => {
                     self.returned = self.half_typed();
                     self.clear(&self.returned)?;
                 }
@@ -158,6 +157,17 @@ impl Desk {
     fn clear(&self, line: &str) -> Result<(), ClientError> {
         let rows = layout::last_row(PROMPT, line, tty::columns(), self.width) + 1;
         write(&format!("\r\x1b[{rows}A\x1b[J"))
+    }
+}
+
+/// A byte that is no text, or a signal in the middle of a key: the line goes on without it.
+fn is_passing(error: &ReadlineError) -> bool {
+    match error {
+        ReadlineError::Signal(_) => true,
+        ReadlineError::Io(error) => {
+            [io::ErrorKind::InvalidData, io::ErrorKind::Interrupted].contains(&error.kind())
+        }
+        _ => false,
     }
 }
 

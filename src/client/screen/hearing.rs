@@ -64,16 +64,17 @@ impl Hearing {
         self.board.finish(end);
         // Whoever types waits for keys: a signal makes the editor return. It may come between
         // two lines and be lost, so it is repeated.
-        while !self.board.is_noticed_within(limits::REMINDER_INTERVAL) {
-            let _ = rustix::process::kill_process(
-                rustix::process::getpid(),
-                rustix::process::Signal::INT,
-            );
-        }
+        self.board.remind(limits::REMINDER_INTERVAL, || {
+            let own = rustix::process::getpid();
+            // A process may always signal itself.
+            let _ = rustix::process::kill_process(own, rustix::process::Signal::INT);
+        });
     }
 
     fn hear_all(&self, mut stream: Arc<TcpStream>, mut lines: Lines) -> End {
+        let mut pauses = Pauses::new();
         loop {
+            let since = Instant::now();
             let ended = self.hear(&stream, &mut lines);
             self.wire.disconnect();
             match ended {
@@ -87,7 +88,11 @@ impl Hearing {
                 "[the connection is lost; trying to come back for {} s]",
                 self.patience.as_secs()
             ));
-            let Some((back, rest)) = self.come_back() else {
+            if since.elapsed() > limits::RECONNECT_PAUSE_LAST {
+                // One that does not last does not bring the short pauses back.
+                pauses = Pauses::new();
+            }
+            let Some((back, rest)) = self.come_back(&mut pauses) else {
                 return if self.wire.is_leaving() { End::Left } else { End::Lost };
             };
             stream = Arc::new(back);
@@ -154,9 +159,8 @@ impl Hearing {
         self.board.add(self.dress.note(note, &SystemClock));
     }
 
-    fn come_back(&self) -> Option<(TcpStream, Lines)> {
+    fn come_back(&self, pauses: &mut Pauses) -> Option<(TcpStream, Lines)> {
         let until = Instant::now() + self.patience;
-        let mut pauses = Pauses::new();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             self.wire.pause(pauses.next().min(left));

@@ -65,7 +65,12 @@ pub(super) fn sit(
     let outcome = greeting
         .map_or(Ok(()), |greeting| terminal.tell(greeting))
         .and_then(|()| Room::enter(options, identity, link))
-        .and_then(|mut room| room.stay(terminal).map(|left| (room, left)));
+        .and_then(|mut room| {
+            let over = room.stay(terminal);
+            // The reminder is a signal, and from here on signals do what they always do.
+            room.board.stop_reminding();
+            over.map(|over| (room, over))
+        });
     drop(raw);
     terminal.interrupts_wait(false);
     let (room, over) = outcome?;
@@ -150,6 +155,9 @@ impl Room {
                     "[a line of more than {} bytes was not said]",
                     limits::SAID_LINE_BYTES_MAX
                 ))),
+                Typed::Withheld => {
+                    shown.push(self.note("[not said: /password begins the line]"));
+                }
                 Typed::Leave => {
                     leaves = true;
                     break;

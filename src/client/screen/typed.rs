@@ -15,6 +15,8 @@ pub(super) enum Typed {
     Nothing,
     /// No server takes so much.
     TooLong,
+    /// It looks like a change of password, and the server would say it to all.
+    Withheld,
     /// The person leaves.
     Leave,
     /// The person wants another password, and is asked for it.
@@ -65,6 +67,7 @@ impl Typed {
         match word {
             "/exit" => return Self::Leave,
             "/password" => return Self::AskPassword,
+            _ if word.starts_with("/password") && !line.starts_with('/') => return Self::Withheld,
             _ => {}
         }
         let (shown, password) = own(&line);
@@ -164,6 +167,7 @@ mod tests {
             assert_eq!(of(Protocol::Accounts, line), Typed::Leave, "{line}");
         }
         assert_eq!(of(Protocol::Accounts, "/password "), Typed::AskPassword);
+        assert_eq!(of(Protocol::Accounts, " /password old:canary"), Typed::Withheld);
         for line in ["", " ", "\t", "\u{1b}[2J", "\u{7}"] {
             assert_eq!(of(Protocol::Accounts, line), Typed::Nothing, "{line:?}");
         }
