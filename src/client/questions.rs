@@ -24,6 +24,9 @@ use crate::limits;
 use crate::protocol::Protocol;
 use crate::protocol::text::{self, Field};
 
+/// What to do in a room.
+const HOW: &str = "Type a line to say it; exit() leaves.";
+
 /// An answer, or `None` when the person leaves.
 type Answer<T> = Result<Option<T>, ClientError>;
 
@@ -121,11 +124,10 @@ fn accounts(
         };
         match outcome {
             Ok(Some((stream, lines))) => {
-                let greeting =
-                    format!("Logged in as {}. Type a line to say it; exit() leaves.", who.name);
+                let greeting = format!("Logged in as {}. {HOW}", who.name);
                 let identity = Identity::account(server.clone(), who);
                 let link = (stream, lines);
-                return chat_lines(terminal, options, Some(&greeting), identity, link).map(Some);
+                return chat_lines(terminal, options, &greeting, identity, link).map(Some);
             }
             Ok(None) => {
                 terminal.tell("Account Created")?;
@@ -276,8 +278,10 @@ fn nickname(
             session::nickname(&mut Patient::new(&stream, limits::ANSWER_WAIT), &mut heard, &name);
         match outcome {
             Ok(()) => {
+                let greeting = format!("Joined as {name}. {HOW}");
                 let identity = Identity::nickname(server.clone(), name);
-                return chat_lines(terminal, options, None, identity, (stream, heard)).map(Some);
+                let link = (stream, heard);
+                return chat_lines(terminal, options, &greeting, identity, link).map(Some);
             }
             Err(ClientError::NicknameRefused(why)) => {
                 terminal.tell(&format!("[ERROR] {why}"))?;
@@ -294,7 +298,7 @@ fn nickname(
 fn chat_lines(
     terminal: &mut Terminal,
     options: &ConnectOptions,
-    greeting: Option<&str>,
+    greeting: &str,
     identity: Identity,
     (stream, lines): (TcpStream, Lines),
 ) -> Result<End, ClientError> {
@@ -302,7 +306,7 @@ fn chat_lines(
         return screen::sit(terminal, options, greeting, identity, (stream, lines));
     }
     drop(identity);
-    greeting.map_or(Ok(()), |greeting| terminal.tell(greeting))?;
+    terminal.tell(greeting)?;
     let (protocol, look) = (options.protocol, Look::of_stdout());
     chat(&stream, protocol, &mut LineEar { protocol, look, lines, out: io::stdout() })
 }

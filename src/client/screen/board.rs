@@ -30,6 +30,7 @@ struct State {
     over: Option<End>,
     /// That it is over was noticed, or there is nobody to notice it any more.
     noticed: bool,
+    reminded: bool,
 }
 
 impl Board {
@@ -131,10 +132,13 @@ impl Board {
         over
     }
 
-    /// Nobody types any more: from now on nobody is reminded that it is over.
-    pub(super) fn stop_reminding(&self) {
-        self.state().noticed = true;
+    /// Nobody types any more: from now on nobody is reminded that it is over. True if
+    /// somebody was.
+    pub(super) fn stop_reminding(&self) -> bool {
+        let mut state = self.state();
+        state.noticed = true;
         self.changed.notify_all();
+        state.reminded
     }
 
     /// Reminds whoever types that it is over, again and again, until it is noticed.
@@ -142,6 +146,7 @@ impl Board {
         let mut state = self.state();
         while !state.noticed {
             // Not without the lock: nobody is reminded who has just noticed.
+            state.reminded = true;
             remind();
             let waited = self.changed.wait_timeout_while(state, interval, |state| !state.noticed);
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -244,6 +249,7 @@ mod tests {
         }
         assert_eq!(board.over(), Some(End::Left));
         reminds.join().expect("reminds");
+        assert!(board.stop_reminding() && !Board::new(false).stop_reminding());
         board.remind(Duration::ZERO, || panic!("it was noticed"));
     }
 }

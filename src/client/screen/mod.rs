@@ -55,25 +55,24 @@ use crate::limits;
 pub(super) fn sit(
     terminal: &mut Terminal,
     options: &ConnectOptions,
-    greeting: Option<&str>,
+    greeting: &str,
     identity: Identity,
     link: (TcpStream, Lines),
 ) -> Result<End, ClientError> {
     terminal.interrupts_wait(true);
     // Before the greeting: who answers it at once is not to be misread.
     let raw = Raw::new().map_err(ClientError::io("set up the terminal"))?;
-    let outcome = greeting
-        .map_or(Ok(()), |greeting| terminal.tell(greeting))
+    let outcome = terminal
+        .tell(greeting)
         .and_then(|()| Room::enter(options, identity, link))
-        .and_then(|mut room| {
-            let over = room.stay(terminal);
-            // The reminder is a signal, and from here on signals do what they always do.
-            room.board.stop_reminding();
-            over.map(|over| (room, over))
-        });
+        .and_then(|mut room| room.stay(terminal).map(|over| (room, over)));
     drop(raw);
-    terminal.interrupts_wait(false);
     let (room, over) = outcome?;
+    if !room.board.stop_reminding() {
+        // The reminder is a signal, which a busy machine may deliver late. Without one,
+        // Ctrl-C ends the program again, should the server be slow to say goodbye.
+        terminal.interrupts_wait(false);
+    }
     let end = match over {
         Some(end) => end,
         None => room.leave()?,
