@@ -15,6 +15,7 @@ pub mod address;
 mod chat;
 mod credentials;
 mod error;
+mod fields;
 mod heard;
 mod link;
 mod pipe;

@@ -7,12 +7,11 @@ use std::io;
 use std::net::TcpStream;
 use std::process::ExitCode;
 
-use zeroize::Zeroizing;
-
 use super::address::{self, Server};
 use super::chat::{self, End};
 use super::credentials::{Credentials, Given};
 use super::error::ClientError;
+use super::fields::{self, Answer};
 use super::heard::Lines;
 use super::link::{self, Patient};
 use super::screen::{self, Identity};
@@ -26,9 +25,6 @@ use crate::protocol::text::{self, Field};
 
 /// What to do in a room.
 const HOW: &str = "Type a line to say it; exit() leaves.";
-
-/// An answer, or `None` when the person leaves.
-type Answer<T> = Result<Option<T>, ClientError>;
 
 /// Serves a person.
 pub(super) fn run(options: &ConnectOptions) -> Result<ExitCode, ClientError> {
@@ -166,87 +162,30 @@ fn ask_credentials(terminal: &mut Terminal, given: &Given, choice: Choice) -> An
         (given.password.is_none(), Field::Password),
     ];
     for (_, field) in asked.into_iter().filter(|(asked, _)| *asked) {
-        terminal.tell(&rule(field))?;
+        terminal.tell(&fields::rule(field))?;
     }
     let name = match &given.name {
         Some(name) => name.clone(),
-        None => match ask_field(terminal, "Name:", Field::Name)? {
+        None => match fields::ask_field(terminal, "Name:", Field::Name)? {
             Some(name) => name,
             None => return Ok(None),
         },
     };
     let user_name = match &given.user_name {
         Some(user_name) => user_name.clone(),
-        None => match ask_field(terminal, "User name:", Field::UserName)? {
+        None => match fields::ask_field(terminal, "User name:", Field::UserName)? {
             Some(user_name) => user_name,
             None => return Ok(None),
         },
     };
     let password = match &given.password {
         Some(password) => password.clone(),
-        None => match ask_password(terminal, choice)? {
+        None => match fields::ask_password(terminal, choice == Choice::SignUp)? {
             Some(password) => password,
             None => return Ok(None),
         },
     };
     Ok(Some(Credentials { name, user_name, password }))
-}
-
-/// The rule of a field, before it is asked for.
-fn rule(field: Field) -> String {
-    let (min, max) = field.chars();
-    let without = match field {
-        Field::Name => "none of : [ ] ( )",
-        Field::UserName | Field::Password => "no colon",
-    };
-    format!("A {field} has {min} to {max} characters and {without}.")
-}
-
-fn ask_field(terminal: &mut Terminal, prompt: &str, field: Field) -> Answer<String> {
-    loop {
-        let Some(answer) = terminal.ask(prompt)? else { return Ok(None) };
-        match text::check(field, &answer) {
-            Ok(()) => return Ok(Some(answer)),
-            Err(rule) => terminal.tell(&format!("{rule}; give another"))?,
-        }
-    }
-}
-
-fn ask_password(terminal: &mut Terminal, choice: Choice) -> Answer<Zeroizing<String>> {
-    let again = (choice == Choice::SignUp).then_some("Password again:");
-    ask_secret(terminal, "Password (not shown):", again)
-}
-
-/// The password and the one that is to take its place.
-pub(super) fn ask_new_password(
-    terminal: &mut Terminal,
-) -> Answer<(Zeroizing<String>, Zeroizing<String>)> {
-    let Some(old) = ask_secret(terminal, "Current password (not shown):", None)? else {
-        return Ok(None);
-    };
-    let new = ask_secret(terminal, "New password (not shown):", Some("New password again:"))?;
-    Ok(new.map(|new| (old, new)))
-}
-
-/// A password; twice, when there is a prompt for it.
-fn ask_secret(
-    terminal: &mut Terminal,
-    prompt: &str,
-    again: Option<&str>,
-) -> Answer<Zeroizing<String>> {
-    loop {
-        let Some(password) = terminal.ask_hidden(prompt)? else { return Ok(None) };
-        if let Err(rule) = text::check(Field::Password, &password) {
-            terminal.tell(&format!("{rule}; give another"))?;
-            continue;
-        }
-        let Some(again) = again else { return Ok(Some(password)) };
-        let Some(again) = terminal.ask_hidden(again)? else { return Ok(None) };
-        if *password == *again {
-            return Ok(Some(password));
-        }
-        terminal.tell("the passwords differ; give them again")?;
-    }
 }
 
 fn nickname(
@@ -261,9 +200,9 @@ fn nickname(
             Some(name) => name,
             None => {
                 if link.is_none() {
-                    terminal.tell(&rule(Field::Name))?;
+                    terminal.tell(&fields::rule(Field::Name))?;
                 }
-                match ask_field(terminal, "Nickname:", Field::Name)? {
+                match fields::ask_field(terminal, "Nickname:", Field::Name)? {
                     Some(name) => name,
                     None => return Ok(None),
                 }
@@ -339,15 +278,4 @@ fn upper_case(terminal: &mut Terminal, server: &Server) -> Result<ExitCode, Clie
         show::once(&mut io::stdout(), &answer)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rules_are_those_of_the_fields() {
-        assert_eq!(rule(Field::Name), "A name has 1 to 32 characters and none of : [ ] ( ).");
-        assert_eq!(rule(Field::Password), "A password has 5 to 128 characters and no colon.");
-    }
 }

@@ -364,3 +364,9 @@ pub(crate) fn lior_with(server: &Fake, options: &[&str], variables: &[(&str, &st
 pub(crate) fn lior_in(server: &Fake) -> Person {
     lior_with(server, &[], &[])
 }
+
+/// The lines between the greeting and the last one.
+pub(crate) fn transcript(lines: &[String]) -> Vec<&str> {
+    assert_eq!(lines[0], LOGGED_IN);
+    lines[1..lines.len() - 1].iter().map(String::as_str).collect()
+}

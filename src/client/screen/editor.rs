@@ -3,43 +3,29 @@
 //! Knows the line editor, and how to show something without disturbing what is typed. Knows
 //! no server and not what a line means.
 //!
-//! While a line is edited, nobody writes to the terminal but the editor itself. Whenever it
-//! paints its line anew, it asks for the prompt's colours (`highlight_prompt`): the answer
-//! is what waits on the board, and then the prompt. So what is heard comes to stand above
-//! the line, after the old rows were cleared and before the new ones are written, in one
-//! write. That it paints at all when no key is pressed is what nudges are for: an external
-//! print of nothing.
+//! While a line is edited, nobody writes to the terminal but the editor itself: what is heard
+//! comes to the screen with the line, when that is painted anew (see `hand`). That it is
+//! painted at all when no key is pressed is what nudges are for: an external print of nothing.
 
-use std::borrow::Cow;
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use rustyline::completion::Completer;
 use rustyline::config::{BellStyle, Configurer as _};
 use rustyline::error::ReadlineError;
-use rustyline::highlight::{CmdKind, Highlighter};
-use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
-use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{
-    ColorMode, CompletionType, Config, Context, Editor, ExternalPrinter, GraphemeClusterMode,
-    Helper,
-};
-use unicode_segmentation::UnicodeSegmentation as _;
+use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter, GraphemeClusterMode};
 use zeroize::Zeroizing;
 
 use super::board::Board;
 use super::dress::{Dress, Shown};
-use super::hearing::SystemClock;
-use super::names::{Completion, Names};
+use super::hand::{Hand, PROMPT};
+use super::names::Names;
 use super::typed::Typed;
 use super::{layout, tty};
 use crate::client::chat::End;
 use crate::client::error::ClientError;
 use crate::limits;
-use crate::protocol::Protocol;
 
-const PROMPT: &str = "> ";
 /// An external print of nothing: up and down again. The editor wants a line feed at the end.
 const NUDGE: &str = "\x1b[A\n";
 
@@ -83,7 +69,7 @@ impl Desk {
         let mut editor = Editor::with_config(config).map_err(failed)?;
         editor.set_max_history_size(limits::TYPED_LINES_REMEMBERED).map_err(failed)?;
         let printer = editor.create_external_printer().map_err(failed)?;
-        let hand = Hand { board: Arc::clone(&board), names, dress, edited: Mutex::default() };
+        let hand = Hand::new(Arc::clone(&board), names, dress);
         editor.set_helper(Some(hand));
         nudge(printer, Arc::clone(&board)).map_err(ClientError::io("start a thread"))?;
         Ok(Self { editor, board, width, returned: Zeroizing::default() })
@@ -150,7 +136,7 @@ impl Desk {
 
     fn half_typed(&self) -> Zeroizing<String> {
         let Some(hand) = self.editor.helper() else { return Zeroizing::default() };
-        hand.edited().line.clone()
+        hand.line()
     }
 
     /// Takes prompt and line off the screen: the cursor stands in the row below them.
@@ -195,151 +181,4 @@ fn nudge(mut printer: impl ExternalPrinter + Send + 'static, board: Arc<Board>) 
         }
     })?;
     Ok(())
-}
-
-/// What the editor asks while a line is typed.
-struct Hand {
-    board: Arc<Board>,
-    names: Arc<Mutex<Names>>,
-    dress: Dress,
-    edited: Mutex<Edited>,
-}
-
-/// What is known of the line being edited.
-#[derive(Default)]
-struct Edited {
-    /// The line as it stands, for when the editor returns without it.
-    line: Zeroizing<String>,
-    /// It lost a line feed. The editor takes that for a character without width and would
-    /// leave the cursor in a row that is none any more: it has to paint all of it.
-    rows_lost: bool,
-}
-
-impl Hand {
-    fn edited(&self) -> MutexGuard<'_, Edited> {
-        // A panic elsewhere leaves the line as good as it was.
-        self.edited.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A password is being typed where all can see it.
-    fn hides(&self, line: &str) -> bool {
-        self.dress.protocol == Protocol::Accounts && hidden_from(line).is_some()
-    }
-}
-
-/// Where the passwords begin in a line that changes one.
-fn hidden_from(line: &str) -> Option<usize> {
-    let rest = line.strip_prefix("/password ")?;
-    (!rest.is_empty()).then(|| line.len() - rest.len())
-}
-
-/// The line with stars for all that may be a password, as wide as before.
-fn starred(line: &str, from: usize, width: GraphemeClusterMode) -> String {
-    let mut shown = line[..from].to_owned();
-    for cluster in line[from..].graphemes(true) {
-        match cluster {
-            "\n" | "\t" => shown.push_str(cluster),
-            _ => shown.extend(std::iter::repeat_n('*', usize::from(width.width(cluster)))),
-        }
-    }
-    shown
-}
-
-impl Helper for Hand {}
-
-impl Highlighter for Hand {
-    #[expect(single_use_lifetimes, reason = "the trait has them")]
-    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
-        let mut shown = self.board.batch_while_editing();
-        shown.push_str(prompt);
-        Cow::Owned(shown)
-    }
-
-    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
-        let width = GraphemeClusterMode::from_env();
-        // What was pasted may hold characters that act on the terminal. The editor takes them
-        // for as wide as nothing.
-        let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-        let shown = match hidden_from(line) {
-            Some(from) if self.hides(line) => Cow::Owned(starred(line, from, width)),
-            _ if line.contains(acts) => Cow::Owned(line.replace(acts, "")),
-            _ => Cow::Borrowed(line),
-        };
-        match shown {
-            Cow::Borrowed(line) => layout::broken(PROMPT, line, tty::columns(), width),
-            Cow::Owned(line) => {
-                Cow::Owned(layout::broken(PROMPT, &line, tty::columns(), width).into_owned())
-            }
-        }
-    }
-
-    fn highlight_char(&self, line: &str, _: usize, _: CmdKind) -> bool {
-        let rows_lost = std::mem::take(&mut self.edited().rows_lost);
-        // Otherwise a single new character would be written as it is.
-        self.hides(line) || rows_lost
-    }
-}
-
-impl Hinter for Hand {
-    type Hint = String;
-
-    /// Called for every change of the line; gives no hint.
-    fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<String> {
-        let mut edited = self.edited();
-        if edited.line.as_str() != line {
-            let rows = |text: &str| memchr::memchr_iter(b'\n', text.as_bytes()).count();
-            edited.rows_lost |= rows(line) < rows(&edited.line);
-            edited.line = Zeroizing::new(line.to_owned());
-        }
-        None
-    }
-}
-
-impl Validator for Hand {
-    /// Called at Enter.
-    fn validate(&self, _: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        self.board.stop_editing();
-        Ok(ValidationResult::Valid(None))
-    }
-}
-
-impl Completer for Hand {
-    type Candidate = String;
-
-    /// One candidate at the most: while it offers several, the editor shows nothing else.
-    fn complete(
-        &self,
-        line: &str,
-        at: usize,
-        _: &Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<String>)> {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        match names.complete(line, at) {
-            Completion::None => Ok((0, Vec::new())),
-            Completion::Text(start, text) => Ok((start, vec![text])),
-            Completion::Choices(choices) => {
-                let note = format!("[{}]", choices.join(", "));
-                self.board.add_own(self.dress.note(&note, &SystemClock));
-                Ok((0, Vec::new()))
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_typed_in_the_open_is_starred() {
-        let starred = |line: &str| {
-            let from = hidden_from(line)?;
-            Some(starred(line, from, GraphemeClusterMode::WcWidth))
-        };
-        assert_eq!(starred("/password ol:n漢w").as_deref(), Some("/password *******"));
-        assert_eq!(starred("/password e\u{301}").as_deref(), Some("/password *"));
-        for line in ["/password", "/password ", "hi /password x", "/who"] {
-            assert_eq!(starred(line), None, "{line}");
-        }
-    }
 }

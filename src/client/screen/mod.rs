@@ -14,6 +14,7 @@ mod clock;
 mod coming_back;
 mod dress;
 mod editor;
+mod hand;
 mod hearing;
 mod layout;
 mod mention;
@@ -59,6 +60,9 @@ pub(super) fn sit(
     identity: Identity,
     link: (TcpStream, Lines),
 ) -> Result<End, ClientError> {
+    // The editor logs every key, and some are of a password. Nor is a log line to fall into
+    // the line being typed.
+    log::set_max_level(log::LevelFilter::Off);
     terminal.interrupts_wait(true);
     // Before the greeting: who answers it at once is not to be misread.
     let raw = Raw::new().map_err(ClientError::io("set up the terminal"))?;
@@ -166,13 +170,14 @@ impl Room {
                     self.change_password(terminal)?;
                 }
                 Typed::Send { line: said, shown: own, password } => {
+                    if let Some(new) = password {
+                        // Before it is sent: the answer may be here at once.
+                        self.identity.ask_password(new);
+                    }
                     if let Err(unsaid) = self.wire.say(&said) {
                         shown.push(self.unsaid(unsaid));
                         self.desk.give_back(Zeroizing::new(text[start..].to_owned()));
                         break;
-                    }
-                    if let Some(new) = password {
-                        self.identity.ask_password(new);
                     }
                     self.desk.remember(&said);
                     shown.extend(self.dress.own(&own, &SystemClock));
@@ -197,18 +202,17 @@ impl Room {
 
     /// Asks for the old and the new password, none of which is shown, and sends them.
     fn change_password(&mut self, terminal: &mut Terminal) -> Result<(), ClientError> {
-        let Some((old, new)) = super::questions::ask_new_password(terminal)? else {
+        let Some((old, new)) = super::fields::ask_new_password(terminal)? else {
             return self.desk.show(&[self.note("[the password stays as it is]")]);
         };
         let parts = ["/password ", &old, ":", &new];
         // Of the right size from the start: a growing buffer would leave copies behind.
         let mut line = Zeroizing::new(String::with_capacity(parts.map(str::len).iter().sum()));
         parts.iter().for_each(|part| line.push_str(part));
+        // Before it is sent: the answer may be here at once.
+        self.identity.ask_password(new);
         match self.wire.say(&line) {
-            Ok(()) => {
-                self.identity.ask_password(new);
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(_) => self.desk.show(&[self.note("[not connected: the password stays as it is]")]),
         }
     }
