@@ -148,9 +148,7 @@ impl Scene {
         let (directory, data) = directory();
         fill(&data, 0..2, CHEAP);
         let mut command = chinwag();
-        command
-            .args(["serve", "--bind", "0.0.0.0", "--port", "0", "--history", "0", "--data"])
-            .arg(&data);
+        command.args(["serve", "--bind", "0.0.0.0", "--port", "0", "--data"]).arg(&data);
         let room = Room::run(&mut command, &data);
         let mut member = room.member(0);
         let client = client(&far, room.port, directory.path());
