@@ -238,6 +238,15 @@ pub struct ConnectOptions {
     /// Create the account first (accounts).
     #[arg(long)]
     pub sign_up: bool,
+    /// Show the time before every line (on a terminal).
+    #[arg(long, env = "CHINWAG_TIMESTAMPS", value_parser = clap::builder::BoolishValueParser::new())]
+    pub timestamps: bool,
+    /// Do not ring when somebody says your name (on a terminal).
+    #[arg(long, env = "CHINWAG_NO_BELL", value_parser = clap::builder::BoolishValueParser::new())]
+    pub no_bell: bool,
+    /// How long to try to come back when the server is lost (on a terminal); 0: never.
+    #[arg(long, env = "CHINWAG_RECONNECT", value_name = "SECONDS", default_value_t = limits::RECONNECT_WAIT.as_secs() as u32, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub reconnect: u32,
 }
 
 /// Options of `accounts`.

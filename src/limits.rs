@@ -292,6 +292,34 @@ pub const SAID_LINE_BYTES_MAX: usize = FRAME_BYTES_MAX_CEILING;
 /// Bytes of a password file that are looked at. Its first line is a password, at most four
 /// bytes a character.
 pub const PASSWORD_FILE_BYTES_MAX: usize = 4_096;
+/// Bytes of lines heard that wait for a terminal. Beyond it nothing is read, so that TCP
+/// holds the server back.
+pub const SHOWN_QUEUE_BYTES_MAX: usize = 256 * 1024;
+/// Lines shown at once. Keys come first, but wait for what is being written.
+pub const SHOWN_BATCH_LINES_MAX: usize = 200;
+/// Bytes shown at once, but for the line that exceeds them.
+pub const SHOWN_BATCH_BYTES_MAX: usize = 16 * 1024;
+/// Bytes typed or pasted that wait for the server; beyond it they are given back. A server
+/// that limits messages takes its time over a long paste.
+pub const SAID_QUEUE_BYTES_MAX: usize = 1024 * 1024;
+/// Names that Tab knows.
+pub const NAMES_REMEMBERED: usize = 4_096;
+/// Lines typed that the arrow keys bring back. In memory only.
+pub const TYPED_LINES_REMEMBERED: usize = 1_000;
+/// How long an Escape may be the beginning of another key. A slow line delays keys by less.
+pub const KEY_SEQUENCE_WAIT: Duration = Duration::from_millis(50);
+/// How often whoever reads a line is reminded that the room is over, until it is noticed.
+pub const REMINDER_INTERVAL: Duration = Duration::from_millis(20);
+/// How long a person's client tries to come back to a server it lost. Longer than the
+/// restart of a server. Option `--reconnect`.
+pub const RECONNECT_WAIT: Duration = Duration::from_secs(30);
+/// The first pause before coming back; it doubles.
+pub const RECONNECT_PAUSE_FIRST: Duration = Duration::from_millis(500);
+/// The longest pause before coming back.
+pub const RECONNECT_PAUSE_LAST: Duration = Duration::from_secs(8);
+/// How much a pause may differ, in percent: clients that lost a server together must not
+/// come back together.
+pub const RECONNECT_JITTER_PERCENT: u64 = 25;
 
 const _: () = {
     // A healthy client is at most at its soft limit when a turn begins; what one turn says,
@@ -324,4 +352,7 @@ const _: () = {
     assert!(GHOST_WAIT.as_millis().is_multiple_of(GHOST_SLACK.as_millis()));
     assert!(GHOST_WAIT.as_millis() + GHOST_SLACK.as_millis() < UNACKNOWLEDGED_WAIT.as_millis());
     assert!(PASSWORD_FILE_BYTES_MAX > 4 * PASSWORD_CHARS_MAX + 2);
+    assert!(SHOWN_BATCH_BYTES_MAX < SHOWN_QUEUE_BYTES_MAX);
+    assert!(SAID_LINE_BYTES_MAX < SAID_QUEUE_BYTES_MAX);
+    assert!(RECONNECT_JITTER_PERCENT < 100);
 };

@@ -10,192 +10,14 @@
 #[allow(dead_code, reason = "shared with the tests in a pipe")]
 mod client_support;
 
-use std::io::{Read, Write};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
-
-use client_support::{DEADLINE, Fake, Peer, closed_port};
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, SlavePty, native_pty_system};
-
-const CANARY: &str = "canary-word";
-
-/// The terminal's line discipline shows what is typed (`ECHO`).
-const ECHO: u64 = 0o10;
-
-/// What the terminal has shown, and whether more can come.
-#[derive(Default)]
-struct Shown {
-    text: String,
-    over: bool,
-}
-
-/// A person in front of a terminal. Waits for what is shown, never for time to pass.
-struct Person {
-    master: Box<dyn MasterPty + Send>,
-    /// Keeps the terminal's settings to be looked at after the program has ended.
-    _slave: Box<dyn SlavePty + Send>,
-    keyboard: Box<dyn Write + Send>,
-    child: Box<dyn Child + Send + Sync>,
-    shown: Arc<(Mutex<Shown>, Condvar)>,
-    /// What was waited for ends here.
-    read_to: usize,
-}
-
-impl Person {
-    fn start(arguments: &[&str]) -> Self {
-        Self::start_with(arguments, &[])
-    }
-
-    fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let size = PtySize { rows: 24, cols: 200, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_chinwag"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CHINWAG_") || name == "NO_COLOR" {
-                command.env_remove(name);
-            }
-        }
-        for (name, value) in variables {
-            command.env(name, value);
-        }
-        command.arg("connect");
-        command.args(arguments);
-        let child = pair.slave.spawn_command(command).unwrap();
-        let mut screen = pair.master.try_clone_reader().unwrap();
-        let keyboard = pair.master.take_writer().unwrap();
-        let shown = Arc::new((Mutex::new(Shown::default()), Condvar::new()));
-        let theirs = Arc::clone(&shown);
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            loop {
-                let count = screen.read(&mut buffer).unwrap_or(0);
-                let mut shown = theirs.0.lock().unwrap();
-                shown.text.push_str(&String::from_utf8_lossy(&buffer[..count]));
-                shown.over = count == 0;
-                theirs.1.notify_all();
-                if shown.over {
-                    return;
-                }
-            }
-        });
-        Self { master: pair.master, _slave: pair.slave, keyboard, child, shown, read_to: 0 }
-    }
-
-    /// Waits until `text` is shown, behind what was waited for before.
-    #[track_caller]
-    fn sees(&mut self, text: &str) {
-        let (lock, changed) = &*self.shown;
-        let until = Instant::now() + DEADLINE;
-        let mut shown = lock.lock().unwrap();
-        loop {
-            if let Some(at) = shown.text[self.read_to..].find(text) {
-                self.read_to += at + text.len();
-                return;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            assert!(!shown.over && !left.is_zero(), "no {text:?} in {:?}", shown.text);
-            shown = changed.wait_timeout(shown, left).unwrap().0;
-        }
-    }
-
-    fn types(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
-        self.keyboard.flush().unwrap();
-    }
-
-    fn answers(&mut self, prompt: &str, line: &str) {
-        self.sees(prompt);
-        self.types(&format!("{line}\n"));
-    }
-
-    /// Answers when what is typed is no longer shown.
-    fn answers_hidden(&mut self, prompt: &str, keys: &str) {
-        self.sees(prompt);
-        self.awaits_echo(false);
-        self.types(keys);
-    }
-
-    #[track_caller]
-    fn awaits_echo(&self, wanted: bool) {
-        let until = Instant::now() + DEADLINE;
-        while self.echoes() != wanted {
-            assert!(Instant::now() < until, "echo stays {}", !wanted);
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    fn echoes(&self) -> bool {
-        let settings = self.master.get_termios().unwrap();
-        u64::from(settings.local_flags.bits()) & ECHO != 0
-    }
-
-    /// The program ends by itself: everything shown, and how it ended.
-    fn ends(mut self) -> (String, portable_pty::ExitStatus) {
-        let until = Instant::now() + DEADLINE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if Instant::now() > until {
-                self.child.kill().unwrap();
-                panic!("still runs after {:?}", self.shown.0.lock().unwrap().text);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        assert!(self.echoes(), "the terminal was left without echo");
-        // What a dead program has written is all there once its terminal is closed.
-        let Self { _slave, shown, .. } = self;
-        drop(_slave);
-        let (lock, changed) = &*shown;
-        let mut shown = lock.lock().unwrap();
-        while !shown.over && Instant::now() < until {
-            shown = changed.wait_timeout(shown, Duration::from_millis(100)).unwrap().0;
-        }
-        (shown.text.clone(), status)
-    }
-
-    #[track_caller]
-    fn ends_with(self, status: u32, last_line: &str) -> String {
-        let (shown, ended) = self.ends();
-        assert_eq!(ended.exit_code(), status, "{shown:?}");
-        assert_eq!(shown.trim_end().lines().last(), Some(last_line), "{shown:?}");
-        assert!(!shown.contains(CANARY), "{shown:?}");
-        shown
-    }
-}
+use client_support::person::{CANARY, Person, lior_in, lior_with, room};
+use client_support::{Fake, closed_port};
 
 /// The client asks whether anybody is there before it asks who someone is.
 fn expect_probe(door: &client_support::Door) {
     let mut probe = door.accept();
     probe.expect(b":REMOVE:\n");
     probe.expect_end();
-}
-
-/// A server that lior, from the command line, logs in to; then the script.
-fn room(script: impl FnOnce(&mut Peer) + Send + 'static) -> Fake {
-    Fake::start(move |door| {
-        let mut lior = door.accept();
-        lior.expect(b"[NEW]:login:lior:user:canary-word:\n");
-        lior.send(b"True\n");
-        script(&mut lior);
-        lior.close();
-    })
-}
-
-fn lior_with(server: &Fake, variables: &[(&str, &str)]) -> Person {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), format!("{CANARY}\n")).unwrap();
-    let path = file.path().to_str().unwrap();
-    let mut person = Person::start_with(
-        &[&server.address(), "--name", "lior", "--user", "user", "--password-file", path],
-        variables,
-    );
-    person.sees("Logged in as lior. Type a line to say it; exit() leaves.\r\n");
-    person
-}
-
-fn lior_in(server: &Fake) -> Person {
-    lior_with(server, &[])
 }
 
 #[test]
@@ -244,10 +66,10 @@ fn sign_up_log_in_chat_and_leave() {
     person.answers("User name:", "user");
     person.answers_hidden("Password (not shown):", "canary-word\r");
     person.sees("Logged in as lior.");
-    // Coloured: a notice is dim, a name is bold.
+    // Coloured: a notice is dim, a name is bold, one's own is marked.
     person.sees("\x1b[2m[dana - connected to the server!]\x1b[0m\r\n");
     person.types("hello: you\n");
-    person.sees("hi lior - (\x1b[1;36mdana\x1b[0m)\r\n");
+    person.sees("hi \x1b[1;7mlior\x1b[0m - (\x1b[1;38;5;64mdana\x1b[0m)\r\n");
     person.types("exit()\n");
     person.ends_with(0, "Disconnected.");
     server.done();
@@ -382,7 +204,7 @@ fn a_server_that_shuts_down_ends_it_well() {
 #[test]
 fn a_lost_server_ends_it_badly() {
     let server = room(|lior| lior.send(b"exit_server - (dana)\n"));
-    let mut person = lior_in(&server);
+    let mut person = lior_with(&server, &["--reconnect", "0"], &[]);
     person.sees("exit_server - (");
     person.ends_with(1, "SERVER DISCONNECTED");
     server.done();
@@ -390,22 +212,38 @@ fn a_lost_server_ends_it_badly() {
 
 #[test]
 fn a_hostile_server_does_not_own_the_terminal() {
-    let server = room(|lior| lior.send(b"\x1b]0;own\x07\x1b[2Jhi\r\x9b - (dana)\n"));
-    let mut person = lior_with(&server, &[("NO_COLOR", "1")]);
-    person.sees("hi\u{fffd} - (dana)\r\n");
-    let shown = person.ends_with(1, "SERVER DISCONNECTED");
-    assert!(!shown.contains('\x1b') && !shown.contains('\x07'), "{shown:?}");
-    server.done();
+    for (term, plain) in [("xterm-256color", false), ("dumb", true)] {
+        let server = room(|lior| lior.send(b"\x1b]0;own\x07\x1b[2Jhi\r\x9b - (dana)\n"));
+        let mut person =
+            lior_with(&server, &["--reconnect", "0"], &[("NO_COLOR", "1"), ("TERM", term)]);
+        person.sees("hi\u{fffd} - (dana)\r\n");
+        let shown = person.ends_with(1, "SERVER DISCONNECTED");
+        for code in ["\x1b]", "\x1b[2J", "\x07", "\u{9b}"] {
+            assert!(!shown.contains(code), "{shown:?}");
+        }
+        assert!(!plain || !shown.contains('\x1b'), "{shown:?}");
+        server.done();
+    }
 }
 
 #[test]
 fn no_colour_where_it_is_not_wanted() {
-    for (value, coloured) in [("1", false), ("", true)] {
-        let server = room(|lior| lior.send(b"hi - (dana)\nexit_server\n"));
-        let person = lior_with(&server, &[("NO_COLOR", value)]);
+    for (variable, value, coloured) in
+        [("NO_COLOR", "1", false), ("NO_COLOR", "", true), ("TERM", "dumb", false)]
+    {
+        let server = room(|lior| {
+            lior.send(b"hi lior - (dana)\n[dana - connected to the server!]\n");
+            lior.send(b"[ERROR] why\nexit_server\n");
+        });
+        let person = lior_with(&server, &[], &[(variable, value)]);
         let shown = person.ends_with(0, "SERVER IS SHUTTING DOWN");
-        assert_eq!(shown.contains("\x1b[1;36mdana"), coloured, "{shown:?}");
-        assert_eq!(shown.contains("hi - (dana)"), !coloured, "{shown:?}");
+        assert_eq!(shown.contains("\x1b[1;38;5;64mdana"), coloured, "{shown:?}");
+        assert_eq!(shown.contains("hi lior - (dana)"), !coloured, "{shown:?}");
+        // Nothing else sets a colour either: the editor itself has none.
+        let paints = shown.split("\x1b[").skip(1).any(|code| {
+            code.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m')
+        });
+        assert_eq!(paints, coloured, "{shown:?}");
         server.done();
     }
 }
@@ -431,7 +269,7 @@ fn what_was_given_is_not_asked_and_sign_up_goes_first() {
     let mut person = Person::start(&[&given[..], &["--sign-up"]].concat());
     person.sees("Account Created");
     let shown = person.ends_with(0, "SERVER IS SHUTTING DOWN");
-    assert!(!shown.contains('>') && !shown.contains("Name:"), "{shown:?}");
+    assert!(!shown.contains("leaves >") && !shown.contains("Name:"), "{shown:?}");
     server.done();
 }
 
@@ -467,7 +305,7 @@ fn a_nickname_is_asked_again_when_it_is_taken() {
     person.sees("\x1b[2mWelcome to this chatroom!\x1b[0m\r\n");
     person.sees("\x1b[2mlior join the chat room\x1b[0m\r\n");
     person.types("hi\n");
-    person.sees("\x1b[1;36mlior\x1b[0m: hi\r\n");
+    person.sees("\x1b[1;38;5;163mlior\x1b[0m: hi\r\n");
     person.types("exit()\n");
     person.ends_with(0, "Disconnected.");
     server.done();

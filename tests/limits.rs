@@ -117,7 +117,7 @@ fn time_to_log_in() {
     patient.hears("Account Created");
     // Whoever is in the room stays.
     member.say("/still here");
-    member.hears("[ERROR] no such command; // at the start says a slash");
+    member.hears("[ERROR] no such command; /help lists them, // at the start says a slash");
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn clog(room: &Room) -> Peer {
         speaker.say(&line);
     }
     speaker.say("/a command that is answered");
-    speaker.hears("[ERROR] no such command; // at the start says a slash");
+    speaker.hears("[ERROR] no such command; /help lists them, // at the start says a slash");
     reader
 }
 

@@ -20,7 +20,8 @@ use crate::subjects::Subject;
 
 /// A line that is answered with an error to the speaker alone, and the length of that.
 const ANSWERED_LINE: &[u8] = b"/x\n";
-const ANSWER_BYTES: usize = b"[ERROR] no such command; // at the start says a slash\n".len();
+const ANSWER_BYTES: usize =
+    b"[ERROR] no such command; /help lists them, // at the start says a slash\n".len();
 /// Bytes asked for: more than the kernel's buffers and the soft limit (64 KiB), less than
 /// the hard limit alone (256 KiB).
 const ASKED_BYTES: usize = 160 * 1024;

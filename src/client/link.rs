@@ -17,12 +17,20 @@ use crate::limits;
 /// # Errors
 /// The name has no address, or none of them accepts within `limits::CONNECT_WAIT`.
 pub(super) fn reach(server: &Server, default_port: u16) -> Result<TcpStream, ClientError> {
+    reach_until(server, default_port, Instant::now() + limits::CONNECT_WAIT)
+}
+
+/// The same before `until`.
+pub(super) fn reach_until(
+    server: &Server,
+    default_port: u16,
+    until: Instant,
+) -> Result<TcpStream, ClientError> {
     let port = server.port.unwrap_or(default_port);
     let addresses: Vec<SocketAddr> = (server.host.as_str(), port)
         .to_socket_addrs()
         .map_err(|source| ClientError::NameUnknown { host: server.host.clone(), source })?
         .collect();
-    let until = Instant::now() + limits::CONNECT_WAIT;
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for (at, address) in addresses.iter().enumerate() {
         // A silent address may only use up its share of the time.
@@ -53,7 +61,11 @@ pub(super) struct Patient<'a> {
 
 impl<'a> Patient<'a> {
     pub(super) fn new(stream: &'a TcpStream, wait: Duration) -> Self {
-        Self { stream, until: Instant::now() + wait }
+        Self::until(stream, Instant::now() + wait)
+    }
+
+    pub(super) fn until(stream: &'a TcpStream, until: Instant) -> Self {
+        Self { stream, until }
     }
 
     fn left(&self) -> io::Result<Option<Duration>> {

@@ -1,7 +1,7 @@
 //! The bundled client, `chinwag connect`.
 //!
 //! ```text
-//! run ─┬─ terminal on stdin ─► questions ─► terminal (the face)
+//! run ─┬─ terminal on stdin ─► questions ─► terminal (the face) ─► screen (the room)
 //!      └─ anything else ─────► pipe
 //!                  both: link (reach) ─► session (before the chat) ─► chat (two threads)
 //!                                                       say ─► socket ─► heard ─► show
@@ -15,11 +15,13 @@ pub mod address;
 mod chat;
 mod credentials;
 mod error;
+mod fields;
 mod heard;
 mod link;
 mod pipe;
 mod questions;
 mod say;
+mod screen;
 mod session;
 mod show;
 mod terminal;
@@ -27,7 +29,7 @@ mod terminal;
 use std::io::{self, IsTerminal, Write};
 use std::net::TcpStream;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use address::Server;
 use chat::Leave;
@@ -83,6 +85,33 @@ fn enter(server: &Server, who: &Credentials) -> Result<(TcpStream, Lines), Clien
     let stream = link::reach(server, Protocol::Accounts.default_port())?;
     let mut lines = Lines::default();
     session::log_in(&mut Patient::new(&stream, limits::ANSWER_WAIT), &mut lines, who)?;
+    Ok((stream, lines))
+}
+
+/// The same, all of it before `until`.
+fn enter_until(
+    server: &Server,
+    who: &Credentials,
+    until: Instant,
+) -> Result<(TcpStream, Lines), ClientError> {
+    let stream = link::reach_until(server, Protocol::Accounts.default_port(), until)?;
+    let mut lines = Lines::default();
+    session::log_in(&mut Patient::until(&stream, until), &mut lines, who)?;
+    Ok((stream, lines))
+}
+
+/// Reaches a server that asks for a nickname and gives it one, all of it before `until`.
+fn enter_named_until(
+    server: &Server,
+    name: &str,
+    until: Instant,
+) -> Result<(TcpStream, Lines), ClientError> {
+    let stream = link::reach_until(server, Protocol::Nickname.default_port(), until)?;
+    let mut lines = Lines::default();
+    let mut patient = Patient::until(&stream, until);
+    session::greeting(&mut patient, &mut lines)?;
+    session::nickname(&mut patient, &mut lines, name)?;
+    drop(patient);
     Ok((stream, lines))
 }
 

@@ -7,14 +7,14 @@ use std::io;
 use std::net::TcpStream;
 use std::process::ExitCode;
 
-use zeroize::Zeroizing;
-
 use super::address::{self, Server};
 use super::chat::{self, End};
 use super::credentials::{Credentials, Given};
 use super::error::ClientError;
+use super::fields::{self, Answer};
 use super::heard::Lines;
 use super::link::{self, Patient};
+use super::screen::{self, Identity};
 use super::session;
 use super::show::{self, ByteEar, Ear, LineEar, Look};
 use super::terminal::{self, Terminal};
@@ -23,8 +23,8 @@ use crate::limits;
 use crate::protocol::Protocol;
 use crate::protocol::text::{self, Field};
 
-/// An answer, or `None` when the person leaves.
-type Answer<T> = Result<Option<T>, ClientError>;
+/// What to do in a room.
+const HOW: &str = "Type a line to say it; exit() leaves.";
 
 /// Serves a person.
 pub(super) fn run(options: &ConnectOptions) -> Result<ExitCode, ClientError> {
@@ -37,8 +37,8 @@ pub(super) fn run(options: &ConnectOptions) -> Result<ExitCode, ClientError> {
     let end = match asked {
         None => None,
         Some(server) => match options.protocol {
-            Protocol::Accounts => accounts(&mut terminal, &server, given, options.sign_up)?,
-            Protocol::Nickname => nickname(&mut terminal, &server, given)?,
+            Protocol::Accounts => accounts(&mut terminal, &server, given, options)?,
+            Protocol::Nickname => nickname(&mut terminal, &server, given, options)?,
             Protocol::Relay => relay(&mut terminal, &server)?,
             Protocol::Uppercase => return upper_case(&mut terminal, &server),
         },
@@ -93,10 +93,10 @@ fn accounts(
     terminal: &mut Terminal,
     server: &Server,
     mut given: Given,
-    sign_up: bool,
+    options: &ConnectOptions,
 ) -> Answer<End> {
     // What was given on the command line needs no menu.
-    let mut next = match (sign_up, given.is_complete()) {
+    let mut next = match (options.sign_up, given.is_complete()) {
         (true, _) => Some(Choice::SignUp),
         (false, true) => Some(Choice::LogIn),
         (false, false) => None,
@@ -120,12 +120,10 @@ fn accounts(
         };
         match outcome {
             Ok(Some((stream, lines))) => {
-                terminal.tell(&format!(
-                    "Logged in as {}. Type a line to say it; exit() leaves.",
-                    who.name
-                ))?;
-                drop(who);
-                return chat_lines(&stream, lines, Protocol::Accounts).map(Some);
+                let greeting = format!("Logged in as {}. {HOW}", who.name);
+                let identity = Identity::account(server.clone(), who);
+                let link = (stream, lines);
+                return chat_lines(terminal, options, &greeting, identity, link).map(Some);
             }
             Ok(None) => {
                 terminal.tell("Account Created")?;
@@ -164,25 +162,25 @@ fn ask_credentials(terminal: &mut Terminal, given: &Given, choice: Choice) -> An
         (given.password.is_none(), Field::Password),
     ];
     for (_, field) in asked.into_iter().filter(|(asked, _)| *asked) {
-        terminal.tell(&rule(field))?;
+        terminal.tell(&fields::rule(field))?;
     }
     let name = match &given.name {
         Some(name) => name.clone(),
-        None => match ask_field(terminal, "Name:", Field::Name)? {
+        None => match fields::ask_field(terminal, "Name:", Field::Name)? {
             Some(name) => name,
             None => return Ok(None),
         },
     };
     let user_name = match &given.user_name {
         Some(user_name) => user_name.clone(),
-        None => match ask_field(terminal, "User name:", Field::UserName)? {
+        None => match fields::ask_field(terminal, "User name:", Field::UserName)? {
             Some(user_name) => user_name,
             None => return Ok(None),
         },
     };
     let password = match &given.password {
         Some(password) => password.clone(),
-        None => match ask_password(terminal, choice)? {
+        None => match fields::ask_password(terminal, choice == Choice::SignUp)? {
             Some(password) => password,
             None => return Ok(None),
         },
@@ -190,57 +188,21 @@ fn ask_credentials(terminal: &mut Terminal, given: &Given, choice: Choice) -> An
     Ok(Some(Credentials { name, user_name, password }))
 }
 
-/// The rule of a field, before it is asked for.
-fn rule(field: Field) -> String {
-    let (min, max) = field.chars();
-    let without = match field {
-        Field::Name => "none of : [ ] ( )",
-        Field::UserName | Field::Password => "no colon",
-    };
-    format!("A {field} has {min} to {max} characters and {without}.")
-}
-
-fn ask_field(terminal: &mut Terminal, prompt: &str, field: Field) -> Answer<String> {
-    loop {
-        let Some(answer) = terminal.ask(prompt)? else { return Ok(None) };
-        match text::check(field, &answer) {
-            Ok(()) => return Ok(Some(answer)),
-            Err(rule) => terminal.tell(&format!("{rule}; give another"))?,
-        }
-    }
-}
-
-fn ask_password(terminal: &mut Terminal, choice: Choice) -> Answer<Zeroizing<String>> {
-    loop {
-        let Some(password) = terminal.ask_hidden("Password (not shown):")? else {
-            return Ok(None);
-        };
-        if let Err(rule) = text::check(Field::Password, &password) {
-            terminal.tell(&format!("{rule}; give another"))?;
-            continue;
-        }
-        if choice == Choice::LogIn {
-            return Ok(Some(password));
-        }
-        let Some(again) = terminal.ask_hidden("Password again:")? else { return Ok(None) };
-        if *password == *again {
-            return Ok(Some(password));
-        }
-        terminal.tell("the passwords differ; give them again")?;
-    }
-}
-
-fn nickname(terminal: &mut Terminal, server: &Server, mut given: Given) -> Answer<End> {
-    let protocol = Protocol::Nickname;
+fn nickname(
+    terminal: &mut Terminal,
+    server: &Server,
+    mut given: Given,
+    options: &ConnectOptions,
+) -> Answer<End> {
     let mut link: Option<(TcpStream, Lines)> = None;
     loop {
         let name = match given.name.take() {
             Some(name) => name,
             None => {
                 if link.is_none() {
-                    terminal.tell(&rule(Field::Name))?;
+                    terminal.tell(&fields::rule(Field::Name))?;
                 }
-                match ask_field(terminal, "Nickname:", Field::Name)? {
+                match fields::ask_field(terminal, "Nickname:", Field::Name)? {
                     Some(name) => name,
                     None => return Ok(None),
                 }
@@ -254,7 +216,12 @@ fn nickname(terminal: &mut Terminal, server: &Server, mut given: Given) -> Answe
         let outcome =
             session::nickname(&mut Patient::new(&stream, limits::ANSWER_WAIT), &mut heard, &name);
         match outcome {
-            Ok(()) => return chat_lines(&stream, heard, protocol).map(Some),
+            Ok(()) => {
+                let greeting = format!("Joined as {name}. {HOW}");
+                let identity = Identity::nickname(server.clone(), name);
+                let link = (stream, heard);
+                return chat_lines(terminal, options, &greeting, identity, link).map(Some);
+            }
             Err(ClientError::NicknameRefused(why)) => {
                 terminal.tell(&format!("[ERROR] {why}"))?;
                 let mut patient = Patient::new(&stream, limits::CONNECT_WAIT);
@@ -266,9 +233,21 @@ fn nickname(terminal: &mut Terminal, server: &Server, mut given: Given) -> Answe
     }
 }
 
-fn chat_lines(stream: &TcpStream, lines: Lines, protocol: Protocol) -> Result<End, ClientError> {
-    let look = Look::of_stdout();
-    chat(stream, protocol, &mut LineEar { protocol, look, lines, out: io::stdout() })
+/// With a line editor where the terminal can bear it, else line by line.
+fn chat_lines(
+    terminal: &mut Terminal,
+    options: &ConnectOptions,
+    greeting: &str,
+    identity: Identity,
+    (stream, lines): (TcpStream, Lines),
+) -> Result<End, ClientError> {
+    if screen::can_edit() {
+        return screen::sit(terminal, options, greeting, identity, (stream, lines));
+    }
+    drop(identity);
+    terminal.tell(greeting)?;
+    let (protocol, look) = (options.protocol, Look::of_stdout());
+    chat(&stream, protocol, &mut LineEar { protocol, look, lines, out: io::stdout() })
 }
 
 fn relay(terminal: &mut Terminal, server: &Server) -> Answer<End> {
@@ -299,15 +278,4 @@ fn upper_case(terminal: &mut Terminal, server: &Server) -> Result<ExitCode, Clie
         show::once(&mut io::stdout(), &answer)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rules_are_those_of_the_fields() {
-        assert_eq!(rule(Field::Name), "A name has 1 to 32 characters and none of : [ ] ( ).");
-        assert_eq!(rule(Field::Password), "A password has 5 to 128 characters and no colon.");
-    }
 }

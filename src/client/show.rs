@@ -19,11 +19,13 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// What suits standard output and NO_COLOR.
+    /// What suits standard output, NO_COLOR and TERM.
     pub(super) fn of_stdout() -> Self {
         let terminal = io::stdout().is_terminal();
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { clean: terminal, colour: terminal && !unwanted }
+        let incapable =
+            std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        Self { clean: terminal, colour: terminal && !unwanted && !incapable }
     }
 }
 

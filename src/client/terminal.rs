@@ -1,7 +1,7 @@
 //! The face on a terminal: questions, hidden questions, lines told, lines typed.
 //!
 //! Knows standard input and output and the terminal's echo. Knows no question by itself and
-//! no server; a line editor could take this file's place.
+//! no server; in the chat itself the line editor takes its place (`screen`).
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -62,7 +62,10 @@ impl Terminal {
         drop(held);
         match answer.map(Zeroizing::new) {
             Ok(answer) => Ok((answer.as_str() != say::EXIT).then_some(answer)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(error)
+                if [io::ErrorKind::UnexpectedEof, io::ErrorKind::Interrupted]
+                    .contains(&error.kind()) =>
+            {
                 self.tell("")?;
                 Ok(None)
             }
@@ -70,6 +73,13 @@ impl Terminal {
                 "read a password from the terminal (or give --password-file FILE)",
             )(error)),
         }
+    }
+
+    /// Whether Ctrl-C, as a signal, is left to whoever asks: it ends nothing then.
+    pub(super) fn interrupts_wait(&mut self, wait: bool) {
+        self.interrupts.tamed = wait;
+        self.interrupts.fatal.store(!wait, Ordering::SeqCst);
+        self.interrupts.seen.store(false, Ordering::SeqCst);
     }
 
     fn prompt(&mut self, prompt: &str) -> Result<(), ClientError> {
@@ -91,6 +101,8 @@ struct Interrupts {
     fatal: Arc<AtomicBool>,
     /// A signal has come.
     seen: Arc<AtomicBool>,
+    /// Signals end nothing at all.
+    tamed: bool,
 }
 
 impl Interrupts {
@@ -99,7 +111,7 @@ impl Interrupts {
         let seen = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register_conditional_default(SIGINT, Arc::clone(&fatal))?;
         signal_hook::flag::register(SIGINT, Arc::clone(&seen))?;
-        Ok(Self { fatal, seen })
+        Ok(Self { fatal, seen, tamed: false })
     }
 
     /// Until the result is dropped, the signal waits.
@@ -113,6 +125,9 @@ struct Held<'a>(&'a Interrupts);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        if self.0.tamed {
+            return;
+        }
         self.0.fatal.store(true, Ordering::SeqCst);
         if self.0.seen.load(Ordering::SeqCst) {
             // Does not return: the default is the end of the program. If it could not be

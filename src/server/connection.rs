@@ -16,6 +16,7 @@ use super::broadcasts::{Broadcasts, Format};
 use super::outbox::{Flushed, Outbox};
 use super::pacing::{BulkMeter, MessageMeter};
 use super::peer::Peer;
+use super::recent_writes::RecentWrites;
 use crate::limits;
 use crate::protocol::framing::{Arrival, Completeness, Decoded, Decoder, Framing, OwnHead};
 use crate::room::{ClientId, Origin};
@@ -103,13 +104,26 @@ pub struct Connection<S> {
     ending: Option<Box<Ending>>,
 }
 
-/// What a client has sent of late. Who only listens has none.
+/// What a client has sent of late, or was sent alone. Who only listens has none.
 #[derive(Debug, Default)]
 pub struct Activity {
     /// Bytes that went to the room.
     pub bulk: BulkMeter,
     /// Messages, where they are counted.
     pub messages: MessageMeter,
+    /// Bytes that others said to it alone.
+    private: Option<Box<RecentWrites>>,
+}
+
+impl Activity {
+    /// Others have said `bytes` to it alone.
+    pub fn note_private(&mut self, bytes: usize, now: Instant) {
+        self.private.get_or_insert_default().note(bytes, now);
+    }
+
+    fn private_bytes(&self, now: Instant) -> u64 {
+        self.private.as_ref().map_or(0, |private| private.bytes(now))
+    }
 }
 
 /// Bytes that were read and not consumed. They may hold a password.
@@ -237,17 +251,20 @@ impl<S: Transport> Connection<S> {
     }
 
     /// Whether the peer seems to have gone without a word: it has been silent for so long,
-    /// and so long ago bytes were written that it has not acknowledged. `recent_bytes`: at
-    /// least as many as were written since.
+    /// and so long ago bytes were written that it has not acknowledged. `broadcasts`: how
+    /// many bytes were said to everyone since. What it was told alone is counted here, as far
+    /// as it was not an answer: who has asked is heard of.
     ///
     /// Both halves are needed. A peer with nothing to say or to acknowledge is silent for
     /// hours, so that its silence does not accuse it in the moment something is on the way to
     /// it. And a peer that is heard of is alive, whatever it has lost.
-    pub fn is_ghost(&self, recent_bytes: u64) -> bool {
+    pub fn is_ghost(&self, broadcasts: u64, now: Instant) -> bool {
+        let private = self.activity().map_or(0, |activity| activity.private_bytes(now));
         self.socket.unacknowledged().is_some_and(|unacknowledged| {
             // In the order of writing: if there are more of them than were written of late,
             // the first is older.
-            unacknowledged.silence >= limits::GHOST_WAIT && unacknowledged.bytes > recent_bytes
+            unacknowledged.silence >= limits::GHOST_WAIT
+                && unacknowledged.bytes > broadcasts + private
         })
     }
 

@@ -1,8 +1,7 @@
-//! How many bytes a socket may have been given of late, at the most.
+//! How many bytes were written of late: to everyone, or to one client alone.
 //!
-//! Knows moments and counts. Knows no socket: one count serves all connections, so that it
-//! costs nothing per recipient. A flush counts as many bytes as it has written to whom it
-//! wrote the most, which is what all recipients get of a broadcast. Together with how many bytes the peer has not
+//! Knows moments and counts. Knows no socket: what is said to everyone is counted once, so
+//! that it costs nothing per recipient. Together with how many bytes the peer has not
 //! acknowledged this tells whether the first of them is old: bytes are acknowledged in the
 //! order in which they were written. The system's own clocks do not tell. The time of the
 //! last transmission moves with each repetition; the number of repetitions and the pause
@@ -28,7 +27,7 @@ pub(super) struct RecentWrites {
 }
 
 impl RecentWrites {
-    /// No socket has taken more than `bytes`.
+    /// Counts `bytes`.
     pub(super) fn note(&mut self, bytes: usize, now: Instant) {
         let began = *self.began.get_or_insert(now);
         let age = now.saturating_duration_since(began);
@@ -42,7 +41,7 @@ impl RecentWrites {
         self.bytes[0] = self.bytes[0].saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
-    /// At least all bytes that one socket was given within `limits::GHOST_WAIT`, and
+    /// All bytes counted within `limits::GHOST_WAIT`, and
     /// perhaps some of up to `limits::GHOST_SLACK` before.
     pub(super) fn bytes(&self, now: Instant) -> u64 {
         let Some(began) = self.began else { return 0 };

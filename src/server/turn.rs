@@ -67,7 +67,8 @@ pub struct Server<S> {
     /// Bulk senders that wait for a recipient.
     pub(super) held: Vec<ClientId>,
     pub(super) bulk_hold: BulkHold,
-    pub(super) recent_writes: RecentWrites,
+    /// Bytes said to everyone.
+    pub(super) recent_broadcasts: RecentWrites,
     /// Those to be removed.
     pub(super) finished: Vec<ClientId>,
     timers: Timers,
@@ -105,7 +106,7 @@ impl<S: Transport> Server<S> {
             ready: VecDeque::new(),
             held: Vec::new(),
             bulk_hold: BulkHold::default(),
-            recent_writes: RecentWrites::default(),
+            recent_broadcasts: RecentWrites::default(),
             finished: Vec::new(),
             timers: Timers::default(),
             queued_bytes: 0,
@@ -263,8 +264,8 @@ impl<S: Transport> Server<S> {
     /// lost: only the password's owner can say so, and the verdict has found it right.
     fn lose_ghost_before(&mut self, newcomer: ClientId, now: Instant) {
         let Some(rival) = self.room.rival(newcomer) else { return };
-        let recent_bytes = self.recent_writes.bytes(now);
-        if self.get(rival).is_some_and(|connection| connection.is_ghost(recent_bytes)) {
+        let recent_bytes = self.recent_broadcasts.bytes(now);
+        if self.get(rival).is_some_and(|connection| connection.is_ghost(recent_bytes, now)) {
             let wait = limits::GHOST_WAIT.as_secs();
             self.lose(rival, &format!("lost: it has acknowledged nothing for {wait} s"), now);
             // Its name is free from here on, and nothing further is heard of it.
@@ -391,7 +392,7 @@ impl<S: Transport> Server<S> {
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
-                Effect::Reply(client, reply) => self.reply(client, reply),
+                Effect::Reply(client, reply) => self.reply(client, reply, now),
                 Effect::Enter(client) => self.enter(client),
                 Effect::Depart(client) => self.depart(client),
                 Effect::Broadcast { event, from } => self.broadcast(&event, from, now),

@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use super::broadcasts::Format;
-use super::connection::{Connection, Phase, Transport};
+use super::connection::{Phase, Transport};
 use super::outbox::{Flushed, Outbox};
 use super::timers::Timer;
 use super::turn::Server;
@@ -31,7 +31,7 @@ impl<S: Transport> Server<S> {
     }
 
     /// Tells `client` alone, after all it has yet to hear.
-    pub(super) fn reply(&mut self, client: ClientId, reply: Reply) {
+    pub(super) fn reply(&mut self, client: ClientId, reply: Reply, now: Instant) {
         let protocol = self.settings.protocol;
         let Some(connection) = self.get(client) else { return };
         let bursts = connection.framing().is_bursts();
@@ -48,6 +48,7 @@ impl<S: Transport> Server<S> {
         let private = matches!(reply, Reply::Private { .. });
         let mut bytes = protocol.encode_reply(reply);
         if private {
+            connection.activity_mut().note_private(bytes.len(), now);
             self.broadcasts.count_private(bytes.len());
         }
         match bursts {
@@ -179,18 +180,18 @@ impl<S: Transport> Server<S> {
     pub(super) fn flush(&mut self, now: Instant) {
         let due = self.broadcasts.are_due(now);
         self.broadcasts.forget_private();
-        let mut most_written = 0;
         if !due {
             for client in std::mem::take(&mut self.dirty) {
-                most_written = self.flush_one(client, false, now).max(most_written);
+                self.flush_one(client, false, now);
             }
-            self.recent_writes.note(most_written, now);
             self.bound_queues(now);
             return;
         }
         let dirty = std::mem::take(&mut self.dirty);
         self.fan_out(now);
-        most_written = self.broadcasts.bytes(Format::Lines).len();
+        let [lines, bursts] =
+            [Format::Lines, Format::Bursts].map(|f| self.broadcasts.bytes(f).len());
+        self.recent_broadcasts.note(lines.max(bursts), now);
         // Backwards: whoever is done loses its outbox, and the last takes its place.
         for index in (0..self.with_outbox.len()).rev() {
             let Some(connection) = self.connections.get_mut(self.with_outbox[index] as usize)
@@ -201,9 +202,8 @@ impl<S: Transport> Server<S> {
             if let Some(outbox) = connection.outbox_mut() {
                 outbox.catch_up(&self.broadcasts);
             }
-            most_written = self.flush_one(client, true, now).max(most_written);
+            self.flush_one(client, true, now);
         }
-        self.recent_writes.note(most_written, now);
         // Whoever has nothing of its own may still be closing.
         for client in dirty {
             if self.get(client).is_some_and(|connection| connection.outbox().is_none()) {
@@ -249,19 +249,14 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Writes what `client` has of its own, as far as it goes; says how many bytes that were.
-    /// `caught_up`: that includes all of the broadcasts at hand, which are cleared afterwards.
-    fn flush_one(&mut self, client: ClientId, caught_up: bool, now: Instant) -> usize {
-        let Some(connection) = self.connections.get_mut(client.slot as usize) else { return 0 };
+    /// Writes what `client` has of its own, as far as it goes. `caught_up`: that includes
+    /// all of the broadcasts at hand, which are cleared afterwards.
+    fn flush_one(&mut self, client: ClientId, caught_up: bool, now: Instant) {
+        let Some(connection) = self.connections.get_mut(client.slot as usize) else { return };
         if connection.id(client.slot) != client || connection.phase() == Phase::Finished {
-            return 0;
+            return;
         }
-        let queued =
-            |connection: &Connection<S>| connection.outbox().map_or(0, Outbox::queued_bytes);
-        let before = queued(connection);
-        let flushed = connection.flush(&self.broadcasts, now);
-        let written = before - queued(connection);
-        match flushed {
+        match connection.flush(&self.broadcasts, now) {
             Ok(Flushed::Drained) => self.drained(client, caught_up, now),
             Ok(Flushed::Blocked) => self.account(client, now),
             Ok(Flushed::Quiet(until)) => {
@@ -270,7 +265,6 @@ impl<S: Transport> Server<S> {
             }
             Err(_) => self.lose(client, "a write failed", now),
         }
-        written
     }
 
     /// `client` has nothing of its own left.

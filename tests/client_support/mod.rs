@@ -6,6 +6,9 @@
     reason = "a test that cannot go on must stop"
 )]
 
+#[cfg(unix)]
+pub(crate) mod person;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread::JoinHandle;

@@ -102,6 +102,8 @@ fn clean(mut command: Command) -> Command {
     }
     // Tests that want a control socket say where: it is not to lie among people's own.
     command.env("CHINWAG_CONTROL", "none");
+    // Nor is everybody who comes again to hear what others said in a test before.
+    command.env("CHINWAG_HISTORY", "0");
     command
 }
 
