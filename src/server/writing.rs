@@ -47,14 +47,14 @@ impl<S: Transport> Server<S> {
         }
         let private = matches!(reply, Reply::Private { .. });
         let mut bytes = protocol.encode_reply(reply);
-        if private {
-            connection.activity_mut().note_private(bytes.len(), now);
-            self.broadcasts.count_private(bytes.len());
-        }
         match bursts {
             _ if verbatim => {}
             true => bytes.insert(0, b'\n'),
             false => bytes.push(b'\n'),
+        }
+        if private {
+            connection.activity_mut().note_private(bytes.len(), now);
+            self.broadcasts.count_private(bytes.len());
         }
         if self.outbox(client).is_none() {
             return;
