@@ -124,7 +124,7 @@ fn who_comes_back_takes_its_place_when_the_cable_was_pulled_ten_seconds_ago() {
         while world.poll() {}
         heard(world, id)
     };
-    say(&world, other, "are you there?\n");
+    say(&world, other, "are you there?\n/msg name1 hello?\n");
     while world.poll() {}
     for wait in [0, 5, 4] {
         world.pass(Duration::from_secs(wait));

@@ -138,9 +138,11 @@ impl World {
                 let mut pipe = conn.pipe.borrow_mut();
                 if pipe.dead_since.is_none() {
                     pipe.die(time);
-                    // What the server's kernel holds for it.
+                    // What the server's kernel holds for it, if it is not full already.
                     let most = if rng.once_in(3) { 2_000 } else { 500_000 };
-                    pipe.capacity = pipe.untaken.saturating_add(most);
+                    if !pipe.wants_space {
+                        pipe.capacity = pipe.untaken.saturating_add(most);
+                    }
                 }
             }
             _ => {}

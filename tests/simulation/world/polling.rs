@@ -171,8 +171,10 @@ impl World {
         } else {
             let right = matches!(verdict, Verdict::LoggedIn(_));
             assert!(right, "{rival} lost its place to {verdict:?}");
-            let is_ghost = wait.is_some_and(|wait| wait >= least);
-            assert!(is_ghost, "{rival} lost its place although it is alive: {wait:?}");
+            // Of what it was told late, or alone in answer, it is not known since when.
+            let silence = time.saturating_sub(pipe.borrow().heard_from);
+            let is_ghost = wait.is_some() && silence >= least;
+            assert!(is_ghost, "{rival} lost its place although it is alive: {wait:?}, {silence:?}");
             self.ghosts += 1;
         }
     }
