@@ -90,7 +90,7 @@ pub struct ServeOptions {
     #[arg(long, env = "CHINWAG_QUEUE_SOFT", value_name = "BYTES", default_value_t = limits::QUEUE_SOFT_BYTES)]
     pub queue_soft: usize,
     /// Unread outgoing bytes at which a client is closed; exceeds --queue-soft by more than
-    /// one turn may add: 131,072 bytes, a frame and a name.
+    /// one turn may add: 131,072 bytes, a frame and 320 bytes.
     #[arg(long, env = "CHINWAG_QUEUE_HARD", value_name = "BYTES", default_value_t = limits::QUEUE_HARD_BYTES)]
     pub queue_hard: usize,
     /// Unread outgoing bytes of all clients together.

@@ -61,8 +61,9 @@ pub const READ_FRAMES_MAX: usize = 256;
 /// Most bytes that one turn lets the room say, but for the frame that exceeds it. Whoever
 /// was not read comes first in the next turn.
 pub const TURN_BYTES_MAX: usize = 128 * 1024;
-/// What a message is dressed with at the most: a name of four bytes a character, and signs.
-pub const FRAME_DRESS_BYTES: usize = 4 * NAME_CHARS_MAX + 64;
+/// What a message is dressed with at the most: a name of four bytes a character, twice for
+/// what somebody does, and signs.
+pub const FRAME_DRESS_BYTES: usize = 2 * 4 * NAME_CHARS_MAX + 64;
 /// Connections accepted in one turn.
 pub const ACCEPT_BATCH: usize = 64;
 /// Length of the listener's queue in the kernel (which caps it at its own
@@ -77,6 +78,9 @@ pub const EVENTS_MAX: usize = 1_024;
 /// log-in. Together with what a turn says it must not take a healthy client to its hard
 /// limit.
 pub const REPLY_BYTES_MAX: usize = 48 * 1024;
+/// The least that `REPLY_BYTES_MAX` is lowered to where the limits of a queue are close to
+/// each other: an answer that holds nothing is none.
+pub const REPLY_BYTES_MIN: usize = 4 * 1024;
 /// Names listed by `/who`; of the others it says how many they are.
 pub const WHO_NAMES_MAX: usize = 200;
 /// Connections listed for the operator.
@@ -223,16 +227,19 @@ pub const HISTORY_MESSAGES_MAX: usize = 10_000;
 /// Bytes of names and texts kept: as many messages of 800 bytes.
 pub const HISTORY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What is to be written down and waits for the disk; beyond it what is said is kept in
-/// memory only. At most `FRAME_BYTES_MAX` each.
-pub const RECORDS_MAX: usize = 1_024;
+/// memory only. A file of 2,000 lines, piped into the room, must fit. At most
+/// `FRAME_BYTES_MAX` each, and 64 MiB together.
+pub const RECORDS_MAX: usize = 8_192;
+/// Places among them that only bans and mutes may take: those are not to be lost when much is
+/// said.
+pub const RECORDS_RESERVED: usize = 64;
 /// Most messages written in one transaction.
 pub const RECORDS_BATCH: usize = 256;
 /// How long a message may wait for others to be written with: one transaction waits for the
 /// disk about as long as a hundred.
 pub const RECORDS_WAIT: Duration = Duration::from_millis(200);
 /// How long whoever writes down looks away between two looks at the queue, while messages
-/// gather: being woken for each would cost the loop a system call a message. At most
-/// `RECORDS_MAX` messages come in it.
+/// gather: being woken for each would cost the loop a system call a message.
 pub const RECORDS_PAUSE: Duration = Duration::from_millis(10);
 
 // --- threads, operator, log -------------------------------------------------------------
@@ -348,7 +355,8 @@ const _: () = {
     assert!(2 * CONTROL_CALLER_WAIT.as_millis() < ADMIN_WAIT.as_millis());
     assert!(RELAY_FAREWELL_WAIT.as_secs() > STALL_OVER_SOFT.as_secs());
     assert!(RECORDS_PAUSE.as_millis() * 10 <= RECORDS_WAIT.as_millis());
-    assert!(RECORDS_BATCH < RECORDS_MAX);
+    assert!(RECORDS_BATCH + RECORDS_RESERVED < RECORDS_MAX);
+    assert!(REPLY_BYTES_MIN < REPLY_BYTES_MAX);
     assert!(GHOST_WAIT.as_millis().is_multiple_of(GHOST_SLACK.as_millis()));
     assert!(GHOST_WAIT.as_millis() + GHOST_SLACK.as_millis() < UNACKNOWLEDGED_WAIT.as_millis());
     assert!(PASSWORD_FILE_BYTES_MAX > 4 * PASSWORD_CHARS_MAX + 2);

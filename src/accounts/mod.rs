@@ -259,9 +259,16 @@ impl<C> Accounts<C> {
     /// in any case: with `false` also when that fails.
     ///
     /// # Errors
-    /// The record itself, not acknowledged: as many wait as may.
+    /// The record itself, not acknowledged: as many wait as may. What is said leaves some
+    /// places to sanctions.
     pub fn record(&self, record: Record) -> Result<(), Record> {
+        let most_said = limits::RECORDS_MAX - limits::RECORDS_RESERVED;
         match &self.ways_in {
+            Some(WaysIn { entries, .. })
+                if matches!(record, Record::Said { .. }) && entries.len() >= most_said =>
+            {
+                Err(record)
+            }
             Some(WaysIn { entries, .. }) => {
                 entries.try_send(record.into()).map_err(|error| error.into_inner().into())
             }

@@ -63,6 +63,8 @@ impl Store {
     pub(super) fn new(connection: Connection) -> rusqlite::Result<Self> {
         connection.busy_timeout(limits::DATABASE_BUSY_WAIT)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // What is forgotten is not to be read in the file either.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         Ok(Self { connection, behind: false })
     }
 

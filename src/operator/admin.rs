@@ -27,6 +27,8 @@ pub enum AdminError {
     Nothing,
     /// It is no command.
     Command(CommandError),
+    /// An option behind the command would become a part of it.
+    LateOption,
     /// Several lines.
     Lines,
     /// Too long a line.
@@ -55,7 +57,12 @@ impl AdminError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Nothing | Self::Command(_) | Self::Lines | Self::TooLong | Self::NoSocket
+            Self::Nothing
+                | Self::Command(_)
+                | Self::LateOption
+                | Self::Lines
+                | Self::TooLong
+                | Self::NoSocket
         )
     }
 }
@@ -65,6 +72,7 @@ impl fmt::Display for AdminError {
         match self {
             Self::Nothing => write!(f, "type a command behind chinwag admin:\n{HELP}"),
             Self::Command(error) => error.fmt(f),
+            Self::LateOption => f.write_str("give --port and --control before the command"),
             Self::Lines => f.write_str("a command is one line"),
             Self::TooLong => f.write_str(&line::too_long()),
             Self::NoSocket => f.write_str("there is no socket to ask at; give --control PATH"),
@@ -107,6 +115,14 @@ impl std::error::Error for AdminError {}
 /// # Errors
 /// See [`AdminError`].
 pub fn run(options: &AdminOptions) -> Result<(), AdminError> {
+    let is_option = |word: &String| {
+        ["--port", "--control"].iter().any(|option| {
+            word.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        })
+    };
+    if options.command.iter().any(is_option) {
+        return Err(AdminError::LateOption);
+    }
     let line = command::line_of(&options.command);
     let line = line.trim();
     if line.is_empty() {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::durations::duration;
@@ -161,7 +161,20 @@ pub struct Reading {
     pub duration: Option<Duration>,
 }
 
+/// An address, or the /64 network of an IPv6 one, which is what a person has.
+fn address(text: &str) -> Option<IpAddr> {
+    match text.strip_suffix("/64") {
+        Some(network) => network.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => text.parse().ok(),
+    }
+}
+
 impl Whom {
+    /// What was typed.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The ways to read it, the longest name first: `Ana 7d` may be somebody's name.
     pub fn readings(&self) -> Vec<Reading> {
         let text = self.0.as_str();
@@ -172,7 +185,7 @@ impl Whom {
         };
         let reading = |target: &str, quoted: bool, duration| {
             let name = (kind != Some(false)).then(|| target.to_owned());
-            let address = target.parse().ok().filter(|_| kind != Some(true) && !quoted);
+            let address = address(target).filter(|_| kind != Some(true) && !quoted);
             Reading { name, address, duration }
         };
         let mut readings = vec![reading(text, text.starts_with('"'), None)];
@@ -188,7 +201,8 @@ impl Whom {
             match (rest.is_empty(), duration(rest)) {
                 (true, _) => readings.push(reading(quoted, true, None)),
                 (false, Some(duration)) => readings.push(reading(quoted, true, Some(duration))),
-                (false, None) => readings.clear(),
+                // Somebody may bear it as it stands; else it is none.
+                (false, None) => {}
             }
         }
         readings
@@ -244,7 +258,10 @@ mod tests {
         assert_eq!(whom("10.0.0.1"), [(name("10.0.0.1"), Some(address), None)]);
         assert_eq!(whom("name:10.0.0.1"), [(name("10.0.0.1"), None, None)]);
         assert_eq!(whom("address:10.0.0.1"), [(None, Some(address), None)]);
-        assert_eq!(whom("\"ana\" later"), []);
+        assert_eq!(whom("\"ana\" later"), [(name("\"ana\" later"), None, None)]);
+        let network: IpAddr = "2001:db8::".parse().unwrap();
+        assert_eq!(whom("address:2001:db8::/64"), [(None, Some(network), None)]);
+        assert_eq!(whom("address:10.0.0.0/8"), [(None, None, None)]);
     }
 
     #[test]

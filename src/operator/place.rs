@@ -26,7 +26,11 @@ fn directories_of(runtime: Option<OsString>, temporary: &Path, user: u32) -> Vec
     // As the specification has it, a relative path is none.
     let runtime = runtime.map(PathBuf::from).filter(|path| path.is_absolute());
     let runtime = runtime.map(|path| path.join("chinwag"));
-    runtime.into_iter().chain([temporary.join(format!("chinwag-{user}"))]).collect()
+    // Where most systems have it, for who was not told (`su`, cron).
+    let usual = PathBuf::from(format!("/run/user/{user}/chinwag"));
+    let usual = Some(usual).filter(|usual| Some(usual) != runtime.as_ref());
+    let temporary = temporary.join(format!("chinwag-{user}"));
+    runtime.into_iter().chain([temporary]).chain(usual).collect()
 }
 
 /// The name of the socket of a server on `port`.
@@ -94,9 +98,10 @@ mod tests {
             paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
         };
         assert_eq!(of(Some("/run/user/1000")), ["/run/user/1000/chinwag", "/tmp/chinwag-1000"]);
-        assert_eq!(of(Some("run")), ["/tmp/chinwag-1000"]);
-        assert_eq!(of(Some("")), ["/tmp/chinwag-1000"]);
-        assert_eq!(of(None), ["/tmp/chinwag-1000"]);
+        let usual = ["/tmp/chinwag-1000", "/run/user/1000/chinwag"];
+        for none in [Some("run"), Some(""), None] {
+            assert_eq!(of(none), usual, "{none:?}");
+        }
     }
 
     #[test]

@@ -66,6 +66,11 @@ pub(super) fn own_head(credentials: &Credentials) -> Box<str> {
     head.into_boxed_str()
 }
 
+/// The user name in a head.
+pub(super) fn user_name_in(head: &str) -> Option<&str> {
+    head.strip_prefix(ACTIVE_FIELD)?.split(':').nth(1)
+}
+
 /// Where the name stands in a head.
 pub(super) const NAME_AT: usize = ACTIVE_FIELD.len();
 
@@ -78,6 +83,7 @@ pub(super) fn head_of(head: &[u8]) -> OwnHead<'_> {
         mark: before_password.map_or(head.len(), |colon| colon + 1),
         sayable: ACTIVE_FIELD.len(),
         field_follows: true,
+        command: Some(b'/'),
     }
 }
 
@@ -153,29 +159,41 @@ fn parse_after_log_in(frame: &str, head: &[u8]) -> Request {
     say(frame)
 }
 
+/// What text asks for that goes on with a frame before: it is said, since the rest of a long
+/// message is, and is no command, whatever it begins with. The rest of a command is not said.
+pub(super) fn parse_rest(text: &str, of_command: bool) -> Request {
+    let clean = text::clean(text);
+    if of_command {
+        Request::Refuse(Refusal::RestOfCommand)
+    } else if may_hold_password(&clean) {
+        Request::Refuse(Refusal::HoldsCredentials)
+    } else if clean.trim().is_empty() {
+        Request::Ignore
+    } else {
+        Request::Say(clean.into_owned())
+    }
+}
+
 fn say(message: &str) -> Request {
     let clean = text::clean(message);
     if clean.trim() == EXIT {
         return Request::Leave;
     }
-    if [message, &clean].into_iter().any(may_hold_password) {
-        return Request::Refuse(Refusal::HoldsCredentials);
-    }
     let text = match clean.strip_prefix('/') {
         Some(rest) if rest.starts_with('/') => rest,
         Some(rest) => return commands::parse(rest),
-        // A command that a space in front makes none must not be said all the same.
-        None if starts_as(&clean, PASSWORD) => {
-            return Request::Refuse(Refusal::HoldsCredentials);
-        }
         None => &clean,
     };
+    if [message, text].into_iter().any(may_hold_password) {
+        return Request::Refuse(Refusal::HoldsCredentials);
+    }
     if text.trim().is_empty() { Request::Ignore } else { Request::Say(text.to_owned()) }
 }
 
 /// Whether `text` looks as if it may hold a password: then it is never said to anyone.
-pub(crate) fn may_hold_password(text: &str) -> bool {
-    starts_as(text, NEW) || starts_as(text, ACTIVE)
+/// So does what would change one, had it not a space or another slash in front.
+pub(super) fn may_hold_password(text: &str) -> bool {
+    starts_as(text, NEW) || starts_as(text, ACTIVE) || starts_as(text, PASSWORD)
 }
 
 /// Whether `text` starts with `tag`, leading spaces, invisible characters and letter case
@@ -207,7 +225,7 @@ pub(super) fn encode_private(name: &str, text: &str) -> String {
 }
 
 /// What somebody does, as a message.
-pub(crate) fn action(name: &str, text: &str) -> String {
+pub(super) fn action(name: &str, text: &str) -> String {
     format!("* {name} {text}")
 }
 
@@ -225,7 +243,7 @@ pub(super) fn encode_history(history: &[Arc<Said>]) -> String {
 }
 
 /// How many bytes [`encode_history`] makes of `said`, its line feed included.
-pub(crate) fn history_line_bytes(said: &Said) -> usize {
+pub(super) fn history_line_bytes(said: &Said) -> usize {
     said.text.len() + said.name.len() + " - () [history 0000-00-00 00:00 UTC]\n".len()
 }
 

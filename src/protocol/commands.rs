@@ -52,8 +52,8 @@ pub const HELP: &str = "\
 /exit                       leave
 //text                      say a text that starts with a slash";
 
-/// The word that changes a password: what follows it is a secret.
-pub(super) const PASSWORD: &str = "/password";
+/// What changes a password: what follows it is a secret.
+pub(super) const PASSWORD: &str = "/password ";
 
 /// What a message asks for; `rest` is what follows its slash, cleaned.
 pub(super) fn parse(rest: &str) -> Request {
@@ -105,6 +105,7 @@ fn passwords(rest: &str) -> Result<Passwords, Refusal> {
 /// that `is_here` knows, so that names with spaces need no quotes. `None`: nobody is meant
 /// who is here.
 pub fn addressee<T>(rest: &str, is_here: impl Fn(&str) -> Option<T>) -> Option<(T, &str)> {
+    // No name begins with a quote.
     if let Some((name, text)) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
         return Some((is_here(name)?, text.trim_start()));
     }
@@ -113,8 +114,8 @@ pub fn addressee<T>(rest: &str, is_here: impl Fn(&str) -> Option<T>) -> Option<(
         .chain([rest.len()])
         .take_while(|&end| rest[..end].chars().count() <= crate::limits::NAME_CHARS_MAX)
         .collect();
-    let longest = names.into_iter().rev();
-    longest.filter_map(|end| Some((is_here(&rest[..end])?, rest[end..].trim_start()))).next()
+    let mut longest = names.into_iter().rev();
+    longest.find_map(|end| Some((is_here(&rest[..end])?, rest[end..].trim_start())))
 }
 
 #[cfg(test)]

@@ -59,11 +59,16 @@ pub struct OwnHead<'a> {
     pub sayable: usize,
     /// Whether a further field, up to a colon, stands between the head and the text.
     pub field_follows: bool,
+    /// What a text begins with that is a command. Where a read is cut must make neither a
+    /// message of what was meant for one person or for nobody, nor a command of the middle
+    /// of a message.
+    pub command: Option<u8>,
 }
 
 impl OwnHead<'_> {
     /// Of a session that has no head yet.
-    pub const NONE: Self = OwnHead { bytes: &[], mark: 0, sayable: 0, field_follows: false };
+    pub const NONE: Self =
+        OwnHead { bytes: &[], mark: 0, sayable: 0, field_follows: false, command: None };
 
     fn marks(&self) -> &[u8] {
         &self.bytes[..self.mark]
@@ -87,12 +92,18 @@ impl OwnHead<'_> {
         line.starts_with(marks) || (!line.is_empty() && rest.starts_with(line))
     }
 
+    /// Whether `text` is a command, whatever of it is not seen.
+    fn is_command(&self, text: &[u8]) -> bool {
+        let seen = text.iter().find(|byte| !byte.is_ascii_control());
+        self.command.is_some_and(|command| seen == Some(&command))
+    }
+
     /// Where the text of a frame that begins with the head starts, if it is there yet.
     fn text_start(&self, frame: &[u8]) -> Option<usize> {
         if !self.field_follows {
             return Some(self.bytes.len());
         }
-        let field = memchr::memchr(b':', &frame[self.bytes.len()..])?;
+        let field = memchr::memchr(b':', frame.get(self.bytes.len()..)?)?;
         Some(self.bytes.len() + field + 1)
     }
 }
@@ -122,6 +133,13 @@ pub enum FrameError {
 pub enum Decoded<'a> {
     /// A frame of text, without its line ending.
     Text(&'a str),
+    /// Text without the session's own head, which goes on with what was in the frame before.
+    Rest {
+        /// The text.
+        text: &'a str,
+        /// That was a command.
+        of_command: bool,
+    },
     /// Bytes to be passed on.
     Bytes(&'a [u8]),
     /// Something that cannot be accepted.
@@ -142,12 +160,21 @@ pub struct Decoder {
     /// How much of the own head, from the start, was told as text after a silence. Should
     /// the rest of it follow after all, that must not be told too: it holds a password.
     told: u8,
+    /// Whether the last frame with a head was a command; `None`: there was none. Who never
+    /// sends a head means what it sends as it is.
+    last: Option<LastFrame>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastFrame {
+    Message,
+    Command,
 }
 
 impl Decoder {
     /// Of a connection that starts in `framing`.
     pub fn new(framing: Framing) -> Self {
-        Self { framing, skipping: false, told: 0 }
+        Self { framing, skipping: false, told: 0, last: None }
     }
 
     /// How frames are cut now.
@@ -262,7 +289,7 @@ impl Decoder {
             if used > 0 {
                 self.told = told;
             }
-            return (used, decoded);
+            return (used, self.place(decoded, head));
         }
         let told = usize::from(self.told);
         let rest = &head.bytes[told..];
@@ -295,6 +322,26 @@ impl Decoder {
         }
         let (used, decoded) = self.burst(&input[skipped..], arrival, frame_bytes_max, head);
         (skipped + used, decoded)
+    }
+}
+
+impl Decoder {
+    /// Tells a text that goes on with the frame before from one of its own.
+    fn place<'a>(&mut self, decoded: Decoded<'a>, head: OwnHead<'_>) -> Decoded<'a> {
+        let Decoded::Text(text) = decoded else { return decoded };
+        if head.command.is_none() {
+            return decoded;
+        }
+        if text.as_bytes().starts_with(head.marks()) {
+            let start = head.text_start(text.as_bytes()).unwrap_or(text.len());
+            let is_command = text.as_bytes().get(start..).is_some_and(|t| head.is_command(t));
+            self.last = Some(if is_command { LastFrame::Command } else { LastFrame::Message });
+            return decoded;
+        }
+        match self.last {
+            None => decoded,
+            Some(last) => Decoded::Rest { text, of_command: last == LastFrame::Command },
+        }
     }
 }
 
@@ -346,7 +393,8 @@ fn burst<'a>(
     let Some(text_start) = text_start.filter(|&start| start < input.len()) else {
         return (0, REST, 0);
     };
-    if arrival.more {
+    // A command is over when nothing follows: what is cut off it is not to be said.
+    if arrival.more || (head.is_command(&input[text_start..]) && !arrival.silent) {
         return (0, SILENCE, 0);
     }
     let begun = head.begun_at_end_of(&input[text_start..]);

@@ -169,6 +169,8 @@ pub enum Refusal {
     HoldsCredentials,
     /// A message that begins with a single slash.
     UnknownCommand,
+    /// What goes on with a command, and came too late to be a part of it.
+    RestOfCommand,
     /// A command of another shape: what to write.
     Usage(&'static str),
     /// Nobody of this name is here.
@@ -212,6 +214,9 @@ impl fmt::Display for Refusal {
             Self::UnknownCommand => {
                 f.write_str("no such command; /help lists them, // at the start says a slash")
             }
+            Self::RestOfCommand => {
+                f.write_str("the rest of a command came too late and was not said")
+            }
             Self::Usage(write) => write!(f, "write {write}"),
             Self::NobodyHere => f.write_str("nobody of that name is here; /who lists who is"),
             Self::NoHistory => f.write_str("what is said here is not kept"),
@@ -253,6 +258,11 @@ impl Speaker {
         // A name has at most `limits::NAME_CHARS_MAX` characters of four bytes.
         const { assert!(accounts::NAME_AT + 4 * limits::NAME_CHARS_MAX <= u8::MAX as usize) };
         Self { head: Zeroizing::new(head), name: name_at as u8..(name_at + name.len()) as u8 }
+    }
+
+    /// The name one logs in with; without an account, the one others see.
+    pub fn user_name(&self) -> &str {
+        accounts::user_name_in(&self.head).unwrap_or_else(|| self.name())
     }
 
     /// The name others see.
@@ -344,14 +354,34 @@ impl Protocol {
             (Self::Accounts, Decoded::Text(frame)) => {
                 accounts::parse(frame, framing, speaker.map(|s| s.head.as_bytes()))
             }
-            (Self::Nickname, Decoded::Text(frame)) => {
+            (Self::Accounts, Decoded::Rest { text, of_command }) => {
+                accounts::parse_rest(text, *of_command)
+            }
+            (Self::Nickname, Decoded::Text(frame) | Decoded::Rest { text: frame, .. }) => {
                 nickname::parse(frame, speaker.map(Speaker::name))
             }
-            (Self::Uppercase, Decoded::Text(frame)) => uppercase::parse(frame, framing),
+            (Self::Uppercase, Decoded::Text(frame) | Decoded::Rest { text: frame, .. }) => {
+                uppercase::parse(frame, framing)
+            }
             (_, Decoded::Bytes(bytes)) => Request::Pass(bytes.to_vec()),
-            (Self::Relay, Decoded::Text(_))
+            (Self::Relay, Decoded::Text(_) | Decoded::Rest { .. })
             | (_, Decoded::Wait { .. } | Decoded::Fault(FrameError::TooLong)) => Request::Ignore,
         }
+    }
+
+    /// Whether `text` looks as if it may hold a password: then it is told to nobody.
+    pub fn may_hold_password(self, text: &str) -> bool {
+        self.has_accounts() && accounts::may_hold_password(text)
+    }
+
+    /// What `name` does, as a message.
+    pub fn action(self, name: &str, text: &str) -> String {
+        accounts::action(name, text)
+    }
+
+    /// How many bytes a replay of `said` takes, its line feed included.
+    pub fn history_line_bytes(self, said: &Said) -> usize {
+        accounts::history_line_bytes(said)
     }
 
     /// Appends what a recipient in lines (or raw) hears of `event`.

@@ -24,7 +24,13 @@ pub(super) fn own_head(name: &str) -> Box<str> {
 
 /// How framing uses the head made by [`own_head`]. Nothing in it is secret.
 pub(super) fn head_of(head: &[u8]) -> OwnHead<'_> {
-    OwnHead { bytes: head, mark: head.len(), sayable: head.len(), field_follows: false }
+    OwnHead {
+        bytes: head,
+        mark: head.len(),
+        sayable: head.len(),
+        field_follows: false,
+        command: None,
+    }
 }
 
 /// What `frame` asks for. `name` is the session's own, once it has one.
@@ -53,6 +59,7 @@ fn could_mislead(text: &str, rest: &str) -> bool {
     rest.is_empty()
         || rest.contains(':')
         || whole == look(&welcome)
+        || whole.starts_with(&look(&String::from_utf8_lossy(ANNOUNCED)))
         || NOTICES.iter().any(|notice| whole.ends_with(&look(notice)))
 }
 

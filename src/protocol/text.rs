@@ -26,6 +26,8 @@ pub enum TextError {
     OuterSpace(Field),
     /// One of `[ ] ( )` in a name: they mark notices and speakers.
     Bracket,
+    /// A name that begins with a quote, which says where a name begins.
+    Quote,
 }
 
 /// The fields that have rules.
@@ -70,6 +72,7 @@ impl fmt::Display for TextError {
             Self::Colon(field) => write!(f, "a {field} has no colon"),
             Self::Invisible(field) => write!(f, "a {field} has no invisible characters"),
             Self::OuterSpace(field) => write!(f, "a {field} neither starts nor ends with a space"),
+            Self::Quote => f.write_str("a name does not begin with a quote"),
             Self::Bracket => f.write_str("a name has none of [ ] ( )"),
         }
     }
@@ -90,10 +93,13 @@ pub fn check(field: Field, value: &str) -> Result<(), TextError> {
     for c in value.chars() {
         match c {
             ':' => return Err(TextError::Colon(field)),
-            '[' | ']' | '(' | ')' if field == Field::Name => return Err(TextError::Bracket),
+            c if field == Field::Name && is_bracket(c) => return Err(TextError::Bracket),
             c if is_invisible(c) => return Err(TextError::Invisible(field)),
             _ => {}
         }
+    }
+    if field == Field::Name && value.starts_with('"') {
+        return Err(TextError::Quote);
     }
     if value.starts_with(char::is_whitespace) || value.ends_with(char::is_whitespace) {
         return Err(TextError::OuterSpace(field));
@@ -172,6 +178,18 @@ pub(super) fn is_invisible(c: char) -> bool {
     is_unsafe(c) || is_zero_width(c)
 }
 
+/// Brackets that mark notices and speakers, and those of other scripts that look like them.
+fn is_bracket(c: char) -> bool {
+    matches!(c, '[' | ']' | '(' | ')')
+        || matches!(c,
+            '\u{2045}' | '\u{2046}' | '\u{207d}' | '\u{207e}' | '\u{208d}' | '\u{208e}'
+            | '\u{2768}'..='\u{2775}' | '\u{27e6}'..='\u{27ef}' | '\u{2983}'..='\u{2998}'
+            | '\u{3008}'..='\u{3011}' | '\u{3014}'..='\u{301b}' | '\u{fd3e}' | '\u{fd3f}'
+            | '\u{fe17}' | '\u{fe18}' | '\u{fe35}'..='\u{fe44}' | '\u{fe47}' | '\u{fe48}'
+            | '\u{fe59}'..='\u{fe5e}' | '\u{ff08}' | '\u{ff09}' | '\u{ff3b}' | '\u{ff3d}'
+            | '\u{ff5f}'..='\u{ff63}')
+}
+
 /// Characters without width, which make two names look the same.
 fn is_zero_width(c: char) -> bool {
     matches!(c,
@@ -229,6 +247,12 @@ mod tests {
         );
         assert_eq!(check(Field::Name, "a:b"), Err(TextError::Colon(Field::Name)));
         assert_eq!(check(Field::Name, "a(b"), Err(TextError::Bracket));
+        for name in ["［SERVER］", "❲SERVER❳", "〔SERVER〕", "⟦SERVER⟧", "【SERVER】", "（a）"]
+        {
+            assert_eq!(check(Field::Name, name), Err(TextError::Bracket), "{name}");
+        }
+        assert_eq!(check(Field::Name, "\"a\""), Err(TextError::Quote));
+        assert_eq!(check(Field::Name, "a \"b\""), Ok(()));
         assert_eq!(check(Field::UserName, "us(er"), Ok(()));
         assert_eq!(check(Field::Name, " a"), Err(TextError::OuterSpace(Field::Name)));
         for c in ['\u{1b}', '\0', '\u{202e}', '\u{200b}', '\u{200d}', '\u{feff}', '\n'] {

@@ -2,13 +2,13 @@
 //!
 //! Knows who is here, what was said, and who may not speak. Knows no bytes and no clock.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{ClientId, Effect, Origin, Room, Stage};
-use crate::accounts::records::SanctionKind;
+use crate::accounts::records::{Said, SanctionKind};
 use crate::accounts::{AccountId, Job, PasswordChange};
 use crate::limits;
-use crate::protocol::accounts::{action, may_hold_password};
 use crate::protocol::commands::{Command, Passwords, addressee};
 use crate::protocol::{Event, Refusal, Reply, text};
 
@@ -27,21 +27,21 @@ impl Room {
             Command::Who => self.who(),
             Command::History(_) if !self.history.is_kept() => Reply::Error(Refusal::NoHistory),
             Command::History(count) => {
-                Reply::History(self.history.latest(count.unwrap_or(limits::HISTORY_REPLAYED)))
+                Reply::History(self.latest(count.unwrap_or(limits::HISTORY_REPLAYED)))
             }
             Command::Tell(rest) => return self.tell(client, &rest, out),
             Command::Act(text) => {
                 let Some(name) = self.name_of(client) else { return };
-                let text = action(name, &text);
+                let text = self.protocol.action(name, &text);
                 return self.say(client, text, out);
             }
             Command::ChangePassword(Passwords { current, new }) => {
                 let Some(Stage::InRoom(Some(speaker), Some(account))) = self.stage(client) else {
                     return;
                 };
-                let (name, account) = (speaker.name().to_owned(), AccountId(account.get()));
+                let (user, account) = (speaker.user_name().to_owned(), AccountId(account.get()));
                 let job = Job::ChangePassword(PasswordChange { account, current, new });
-                return self.try_to(client, origin, job, &name, now, out);
+                return self.try_to(client, origin, job, &user, now, out);
             }
         };
         out.push(Effect::Reply(client, reply));
@@ -60,6 +60,12 @@ impl Room {
         out.push(Effect::Broadcast { event: Event::Said { name, text }, from: Some(client) });
     }
 
+    /// What was said last, as far as one answer may hold it.
+    pub(super) fn latest(&self, count: usize) -> Vec<Arc<Said>> {
+        let bytes_of = |said: &Said| self.protocol.history_line_bytes(said);
+        self.history.latest(count, self.limits.reply_bytes_max, bytes_of)
+    }
+
     /// Says something to one person alone.
     fn tell(&mut self, client: ClientId, rest: &str, out: &mut Vec<Effect>) {
         let Some(name) = self.name_of(client) else { return };
@@ -67,7 +73,9 @@ impl Room {
             _ if self.muted(name).is_some() => self.muted(name),
             None => Some(Refusal::NobodyHere),
             Some((_, "")) => Some(Refusal::Usage("/msg NAME text")),
-            Some((_, text)) if may_hold_password(text) => Some(Refusal::HoldsCredentials),
+            Some((_, text)) if self.protocol.may_hold_password(text) => {
+                Some(Refusal::HoldsCredentials)
+            }
             Some((addressee, text)) => {
                 let (name, text) = (name.into(), text.to_owned());
                 out.push(Effect::Reply(addressee, Reply::Private { name, text }));
@@ -79,10 +87,18 @@ impl Room {
 
     fn who(&self) -> Reply {
         let named = self.guests.iter().filter_map(|guest| match &guest.stage {
-            Stage::InRoom(Some(speaker), _) => Some(speaker.name().into()),
+            Stage::InRoom(Some(speaker), _) => Some(Box::from(speaker.name())),
             _ => None,
         });
-        let mut names: Vec<Box<str>> = named.take(limits::WHO_NAMES_MAX).collect();
+        // A space and two parentheses go with each, and a few words around them all.
+        let mut room = self.limits.reply_bytes_max.saturating_sub(64);
+        let mut fits = |name: &str| {
+            let fits = name.len() + 3 <= room;
+            room = room.saturating_sub(name.len() + 3);
+            fits
+        };
+        let names = named.take(limits::WHO_NAMES_MAX).take_while(|name| fits(name));
+        let mut names: Vec<Box<str>> = names.collect();
         names.sort_by_cached_key(|name| text::fold(name));
         Reply::Who { names, total: self.names.len() }
     }

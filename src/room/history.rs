@@ -8,8 +8,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::accounts::records::{HistoryLimits, Said, UnixSeconds};
-use crate::limits;
-use crate::protocol::accounts::history_line_bytes;
 
 /// The latest that was said.
 #[derive(Debug)]
@@ -69,11 +67,17 @@ impl History {
         }
     }
 
-    /// The latest `count`, oldest first, as far as one answer may hold them.
-    pub(super) fn latest(&self, count: usize) -> Vec<Arc<Said>> {
-        let mut room = limits::REPLY_BYTES_MAX;
+    /// The latest `count`, oldest first, as far as `bytes_max` hold them, of which each takes
+    /// as many as `bytes_of` says.
+    pub(super) fn latest(
+        &self,
+        count: usize,
+        bytes_max: usize,
+        bytes_of: impl Fn(&Said) -> usize,
+    ) -> Vec<Arc<Said>> {
+        let mut room = bytes_max;
         let fits = |said: &&Arc<Said>| {
-            let bytes = history_line_bytes(said);
+            let bytes = bytes_of(said);
             let fits = bytes <= room;
             room = room.saturating_sub(bytes);
             fits
@@ -99,7 +103,11 @@ mod tests {
     use super::*;
 
     fn texts(history: &History, count: usize) -> Vec<String> {
-        history.latest(count).iter().map(|said| said.text.to_string()).collect()
+        history
+            .latest(count, usize::MAX, bytes_of)
+            .iter()
+            .map(|said| said.text.to_string())
+            .collect()
     }
 
     #[test]
@@ -130,19 +138,20 @@ mod tests {
     #[test]
     fn an_answer_is_bounded() {
         let mut history = History::new(HistoryLimits { messages: 100, bytes: 1 << 20 });
-        let text = "x".repeat(limits::FRAME_BYTES_MAX);
-        for _ in 0..20 {
-            history.record("ana", &text, 0);
+        for n in 0..20 {
+            history.record("ana", &format!("{n:07}"), 0);
         }
-        let latest = history.latest(20);
-        let bytes: usize = latest.iter().map(|said| history_line_bytes(said)).sum();
-        assert!(!latest.is_empty() && bytes <= limits::REPLY_BYTES_MAX);
+        let numbers = |bytes_max| -> Vec<i64> {
+            history.latest(20, bytes_max, bytes_of).iter().map(|said| said.number).collect()
+        };
+        assert_eq!(numbers(35), [18, 19, 20]);
+        assert_eq!(numbers(9), Vec::<i64>::new());
     }
 
     #[test]
     fn nothing_is_kept_where_nothing_is_to_be() {
         let mut history = History::new(HistoryLimits { messages: 0, bytes: 1_000 });
         assert_eq!(history.record("ana", "hi", 0), None);
-        assert!(!history.is_kept() && history.latest(5).is_empty());
+        assert!(!history.is_kept() && history.latest(5, 1_000, bytes_of).is_empty());
     }
 }

@@ -418,7 +418,7 @@ impl Room {
     fn replay(&self, client: ClientId, out: &mut Vec<Effect>) {
         let in_lines = self.guest(client).is_some_and(|guest| guest.framing == Framing::Lines);
         if in_lines && self.protocol.has_accounts() {
-            let latest = self.history.latest(self.limits.history_replayed);
+            let latest = self.latest(self.limits.history_replayed);
             if !latest.is_empty() {
                 out.push(Effect::Reply(client, Reply::History(latest)));
             }

@@ -39,6 +39,7 @@ impl Play {
             per_address: 3,
             history,
             history_replayed: 2,
+            reply_bytes_max: limits::REPLY_BYTES_MAX,
         };
         Self { room: Room::new(protocol, limits), now: Instant::now() }
     }

@@ -115,4 +115,6 @@ pub struct RoomLimits {
     pub history: HistoryLimits,
     /// Messages replayed to who logs in, in lines.
     pub history_replayed: usize,
+    /// Most bytes of one answer.
+    pub reply_bytes_max: usize,
 }

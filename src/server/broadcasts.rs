@@ -56,9 +56,9 @@ pub struct Broadcasts {
     frozen_bursts: Option<Rc<[u8]>>,
     urgency: Urgency,
     last_notice: Option<Instant>,
-    /// Bytes said to one client alone since the last flush: they count as if all heard them,
-    /// or many could fill one client's queue together.
-    private_bytes: usize,
+    /// Bytes told to one client alone since the last flush. They count as if all heard them:
+    /// many could fill one client's queue together, and answers cost the loop its time.
+    reply_bytes: usize,
     /// Notices since the last flush.
     notices: usize,
     /// The last flush had several.
@@ -84,7 +84,7 @@ impl Broadcasts {
             frozen_bursts: None,
             urgency: Urgency::Nothing,
             last_notice: None,
-            private_bytes: 0,
+            reply_bytes: 0,
             notices: 0,
             storm: false,
         }
@@ -142,18 +142,18 @@ impl Broadcasts {
 
     /// How many more bytes may be said before a flush.
     pub fn room(&self) -> usize {
-        let said = self.lines.len().max(self.bursts.len()) + self.private_bytes;
+        let said = self.lines.len().max(self.bursts.len()) + self.reply_bytes;
         limits::TURN_BYTES_MAX.saturating_sub(said)
     }
 
-    /// Counts what was said to one client alone.
-    pub fn count_private(&mut self, bytes: usize) {
-        self.private_bytes += bytes;
+    /// Counts what was told to one client alone.
+    pub fn count_replies(&mut self, bytes: usize) {
+        self.reply_bytes += bytes;
     }
 
-    /// What was said to one client alone has been flushed.
-    pub fn forget_private(&mut self) {
-        self.private_bytes = 0;
+    /// What was told to one client alone has been flushed.
+    pub fn forget_replies(&mut self) {
+        self.reply_bytes = 0;
     }
 
     /// What was said, in `format`.

@@ -22,6 +22,7 @@ pub mod pacing;
 pub mod peer;
 mod reading;
 mod recent_writes;
+mod reporting;
 pub mod settings;
 pub mod signals;
 pub mod timers;

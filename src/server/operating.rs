@@ -7,14 +7,15 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::connection::Transport;
+use super::reporting::{for_how_long, named};
 use super::turn::Server;
 use crate::accounts::records::{Sanction, SanctionChange, SanctionKind, SanctionTarget};
 use crate::durations::shown;
 use crate::limits;
 use crate::operator::Answer;
-use crate::operator::command::{HELP, OperatorCommand, Reading, Whom};
+use crate::operator::command::{CommandError, HELP, OperatorCommand, Reading, Whom};
 use crate::protocol::Refusal;
-use crate::protocol::text::{self, NameKeys};
+use crate::protocol::text::{self, Field, NameKeys};
 use crate::room::{ClientId, Origin};
 
 /// What came of a command.
@@ -34,16 +35,28 @@ impl From<Answer> for Outcome {
 
 /// Names and addresses may look the same.
 enum Meant {
-    Target(SanctionTarget, Option<Duration>),
+    Here(SanctionTarget, Option<Duration>),
+    Absent(SanctionTarget, Option<Duration>),
     Unclear(String),
 }
 
 const NO_NAMES: &str = "nobody has a name in this protocol; ban an address instead";
+const NO_ROOM: &str = "nobody can be told anything in this protocol";
 const ASK_WHICH: &str = "is a name and an address here; write name:... or address:...";
 
 impl<S: Transport> Server<S> {
-    /// Does what the operator asks.
+    /// Does what the operator asks, and logs what that did to people.
     pub fn operate(&mut self, command: &OperatorCommand, now: Instant) -> Outcome {
+        let outcome = self.carry_out(command, now);
+        let concerns_people =
+            outcome.change.is_some() || matches!(command, OperatorCommand::Kick(_));
+        if concerns_people && outcome.answer.done {
+            log::info!("the operator: {}", outcome.answer.text);
+        }
+        outcome
+    }
+
+    fn carry_out(&mut self, command: &OperatorCommand, now: Instant) -> Outcome {
         let has_names = self.settings.protocol.has_names();
         match command {
             OperatorCommand::Help => Answer::done(HELP).into(),
@@ -58,10 +71,8 @@ impl<S: Transport> Server<S> {
             }
             OperatorCommand::ShutDown(Some(delay)) => self.shut_down_in(*delay, now).into(),
             OperatorCommand::CancelShutDown => self.cancel_shut_down(now).into(),
-            OperatorCommand::Say(_)
-            | OperatorCommand::Kick(_)
-            | OperatorCommand::Mute(_)
-            | OperatorCommand::Unmute(_)
+            OperatorCommand::Say(_) if !has_names => Answer::refused(NO_ROOM).into(),
+            OperatorCommand::Kick(_) | OperatorCommand::Mute(_) | OperatorCommand::Unmute(_)
                 if !has_names =>
             {
                 Answer::refused(NO_NAMES).into()
@@ -92,7 +103,8 @@ impl<S: Transport> Server<S> {
         let names = readings.iter().filter(|reading| reading.duration.is_none());
         let found = names.filter_map(|reading| self.room.find(reading.name.as_deref()?)).next();
         let Some(client) = found else {
-            return Answer::refused("nobody of that name is here; who lists who is");
+            let whom = text::clean(whom.text());
+            return Answer::refused(format!("nobody is here by the name {whom}; who lists who is"));
         };
         let name = self.room.name_of(client).unwrap_or_default().to_owned();
         self.room.expel(client, Refusal::Kicked, &mut self.effects);
@@ -105,9 +117,13 @@ impl<S: Transport> Server<S> {
         let here = |reading: &&Reading| {
             reading.name.as_deref().is_some_and(|name| self.room.find(name).is_some())
         };
-        let Some(Reading { name: Some(name), duration, .. }) =
-            readings.iter().find(here).or(readings.last())
-        else {
+        let found = readings.iter().find(here);
+        if found.is_none()
+            && let Some(refusal) = self.no_name(whom, "mute NAME [DURATION]")
+        {
+            return refusal.into();
+        }
+        let Some(Reading { name: Some(name), duration, .. }) = found.or(readings.last()) else {
             return Answer::refused("write mute NAME [DURATION]").into();
         };
         let here = self.room.find(name).and_then(|client| self.room.name_of(client));
@@ -124,12 +140,21 @@ impl<S: Transport> Server<S> {
     }
 
     fn ban(&mut self, whom: &Whom, now: Instant) -> Outcome {
+        let usage = "ban NAME|ADDRESS [DURATION]";
         let (target, duration) = match self.meant(whom) {
-            Some(Meant::Target(target, duration)) => (target, duration),
+            Some(Meant::Absent(SanctionTarget::Name(name), duration)) => {
+                match self.no_name(whom, usage) {
+                    Some(refusal) => return refusal.into(),
+                    None => (SanctionTarget::Name(name), duration),
+                }
+            }
+            Some(Meant::Here(target, duration) | Meant::Absent(target, duration)) => {
+                (target, duration)
+            }
             Some(Meant::Unclear(what)) => {
                 return Answer::refused(format!("{what} {ASK_WHICH}")).into();
             }
-            None => return Answer::refused("write ban NAME|ADDRESS [DURATION]").into(),
+            None => return Answer::refused(format!("write {usage}")).into(),
         };
         if matches!(target, SanctionTarget::Name(_)) && !self.settings.protocol.has_names() {
             return Answer::refused(NO_NAMES).into();
@@ -194,7 +219,8 @@ impl<S: Transport> Server<S> {
                 (None, _) => {}
             }
         }
-        Answer::refused(format!("that is not {done}; bans lists who is")).into()
+        let whom = text::clean(whom.text());
+        Answer::refused(format!("{whom} is not {done}; bans lists who is")).into()
     }
 
     /// Whom a ban means: the longest name that is here, or an address somebody is here from;
@@ -209,9 +235,9 @@ impl<S: Transport> Server<S> {
                 (Some(_), Some(address)) => Meant::Unclear(address.to_string()),
                 (Some(client), None) => {
                     let name = self.room.name_of(client).unwrap_or_default().to_owned();
-                    Meant::Target(SanctionTarget::Name(name), *duration)
+                    Meant::Here(SanctionTarget::Name(name), *duration)
                 }
-                (None, Some(address)) => Meant::Target(SanctionTarget::Address(address), *duration),
+                (None, Some(address)) => Meant::Here(SanctionTarget::Address(address), *duration),
                 (None, None) => continue,
             });
         }
@@ -221,7 +247,27 @@ impl<S: Transport> Server<S> {
             (None, Some(name)) => SanctionTarget::Name(name.clone()),
             (None, None) => return None,
         };
-        Some(Meant::Target(target, *duration))
+        Some(Meant::Absent(target, *duration))
+    }
+
+    /// Why `whom`, who is not here, is nobody: half a name is, and no duration behind it; or
+    /// it could be nobody's name.
+    fn no_name(&self, whom: &Whom, usage: &str) -> Option<Answer> {
+        let text = whom.text();
+        if text.starts_with('"') && text.matches('"').count() == 1 {
+            return Some(Answer::refused("a quote is open; write \"NAME\""));
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit() || b"./".contains(&byte)) {
+            return Some(Answer::refused(format!("that is no address; write {usage}")));
+        }
+        let ends = text.char_indices().filter(|(_, c)| c.is_whitespace()).map(|(at, _)| at);
+        let half_is_here = ends.into_iter().any(|end| self.room.find(&text[..end]).is_some());
+        if half_is_here && whom.readings().iter().all(|reading| reading.duration.is_none()) {
+            return Some(Answer::refused(CommandError::Duration.to_string()));
+        }
+        let name = whom.readings().pop()?.name?;
+        let rule = text::check(Field::Name, &name).err()?;
+        Some(Answer::refused(format!("{rule}; write {usage}")))
     }
 
     /// Who is in the room under `name`, or under one that is taken for it.
@@ -251,73 +297,6 @@ impl<S: Transport> Server<S> {
         self.connections.iter().map(|(slot, connection)| connection.id(slot as u32))
     }
 
-    fn who(&self) -> Answer {
-        let mut lines = Vec::new();
-        let mut inside = 0;
-        for (slot, connection) in &self.connections {
-            let client = connection.id(slot as u32);
-            if self.room.has(client) {
-                inside += 1;
-                if lines.len() < limits::WHO_LINES_MAX {
-                    let name = self.room.name_of(client).unwrap_or("-");
-                    lines.push(format!("  {name}  {}", connection.peer()));
-                }
-            }
-        }
-        lines.sort_by_cached_key(|line| text::fold(line));
-        if inside > lines.len() {
-            lines.push(format!("  ... and {} more", inside - lines.len()));
-        }
-        let outside = self.connections.len() - inside;
-        let outside = if outside == 0 { String::new() } else { format!(", {outside} outside") };
-        lines.insert(0, format!("{inside} in the room{outside}"));
-        Answer::done(lines.join("\n"))
-    }
-
-    fn bans(&self) -> Answer {
-        let line = |sanction: Sanction| {
-            let kind = if sanction.kind == SanctionKind::Ban { "banned" } else { "muted" };
-            let left = sanction.until.map(|until| {
-                let seconds = until.saturating_sub(self.room.wall_clock());
-                Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
-            });
-            format!("{} is {kind}{}", named(&sanction.target), for_how_long(left))
-        };
-        let lines: Vec<String> = self.room.sanctions().into_iter().map(line).collect();
-        Answer::done(if lines.is_empty() { "nobody".to_owned() } else { lines.join("\n") })
-    }
-
-    fn stats(&self, now: Instant) -> Answer {
-        let census = self.census();
-        let (messages, bytes) = self.room.history_size();
-        let since = self.started_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let mut lines = vec![
-            format!("running      {}", shown(Duration::from_secs(since.as_secs()))),
-            format!("in the room  {}", census.members),
-            format!(
-                "connections  {} of at most {}",
-                census.connections, self.settings.connections_max
-            ),
-            format!("said         {} messages", self.said),
-            format!(
-                "unread       {} bytes of {} connections",
-                census.queued_bytes, census.outboxes
-            ),
-            format!("sanctions    {}", self.room.sanctions().len()),
-        ];
-        if self.settings.protocol.has_accounts() {
-            let unwritten = self.unwritten;
-            lines.push(format!(
-                "history      {messages} messages, {bytes} bytes; {unwritten} were not written down"
-            ));
-        }
-        if let Some(at) = self.closing_at {
-            let left = at.saturating_duration_since(now).as_secs();
-            lines.push(format!("closing in   {}", shown(Duration::from_secs(left))));
-        }
-        Answer::done(lines.join("\n"))
-    }
-
     fn shut_down_in(&mut self, delay: Duration, now: Instant) -> Answer {
         self.closing_at = Some(now + delay);
         let delay = shown(delay);
@@ -342,16 +321,4 @@ fn too_many() -> Outcome {
 /// An IPv4 address, or the network of an IPv6 one: what a person is known by.
 fn network(address: IpAddr) -> IpAddr {
     Origin::of(address, false).address
-}
-
-fn named(target: &SanctionTarget) -> String {
-    match target {
-        SanctionTarget::Name(name) => text::clean(name).into_owned(),
-        SanctionTarget::Address(IpAddr::V6(network)) => format!("{network}/64"),
-        SanctionTarget::Address(address) => address.to_string(),
-    }
-}
-
-fn for_how_long(duration: Option<Duration>) -> String {
-    duration.map_or(String::new(), |duration| format!(" for {}", shown(duration)))
 }

@@ -52,6 +52,7 @@ impl Settings {
                     bytes: limits::HISTORY_BYTES_MAX,
                 },
                 history_replayed: options.history,
+                reply_bytes_max: reply_bytes_max(options),
             },
             message_rate: MessageRate {
                 burst: options.message_burst,
@@ -67,4 +68,12 @@ impl Settings {
             exit_when_empty: options.exit_when_empty,
         }
     }
+}
+
+/// An answer, too, must not take a healthy client to its hard limit, together with what one
+/// turn says, however near to the soft one it was set.
+fn reply_bytes_max(options: &ServeOptions) -> usize {
+    let turn = limits::TURN_BYTES_MAX + options.max_frame + limits::FRAME_DRESS_BYTES;
+    let room = options.queue_hard.saturating_sub(options.queue_soft).saturating_sub(turn);
+    room.clamp(limits::REPLY_BYTES_MIN, limits::REPLY_BYTES_MAX)
 }

@@ -54,8 +54,8 @@ impl<S: Transport> Server<S> {
         }
         if private {
             connection.activity_mut().note_private(bytes.len(), now);
-            self.broadcasts.count_private(bytes.len());
         }
+        self.broadcasts.count_replies(bytes.len());
         if self.outbox(client).is_none() {
             return;
         }
@@ -179,7 +179,7 @@ impl<S: Transport> Server<S> {
     /// Writes what is due: the broadcasts to everyone, or what somebody has of its own.
     pub(super) fn flush(&mut self, now: Instant) {
         let due = self.broadcasts.are_due(now);
-        self.broadcasts.forget_private();
+        self.broadcasts.forget_replies();
         if !due {
             for client in std::mem::take(&mut self.dirty) {
                 self.flush_one(client, false, now);

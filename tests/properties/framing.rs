@@ -71,7 +71,7 @@ impl Reader {
                     at += used;
                     break;
                 }
-                Decoded::Text(text) => {
+                Decoded::Text(text) | Decoded::Rest { text, .. } => {
                     let consumed = &self.kept[at..at + used];
                     let within = consumed.windows(text.len().max(1)).any(|w| w == text.as_bytes());
                     assert!(text.is_empty() || within, "text that was not consumed");

@@ -291,7 +291,12 @@ fn a_full_queue_gives_the_record_back_at_once_and_dropping_writes_the_rest() {
     let begun = Instant::now();
     let (answers, heard) = unbounded();
     let taken = (1..).take_while(|&number| accounts.record(said(number)).is_ok()).count();
-    assert_eq!(taken, limits::RECORDS_MAX);
+    assert_eq!(taken, limits::RECORDS_MAX - limits::RECORDS_RESERVED);
+    // Bans and mutes have places of their own.
+    let (stored, acknowledged) = unbounded();
+    for _ in 0..limits::RECORDS_RESERVED {
+        accounts.record(ban("dana", &stored)).unwrap();
+    }
     let refused = accounts.record(ban("ana", &answers)).unwrap_err();
     assert!(begun.elapsed() < PATIENCE / 4);
     assert_eq!(heard.try_iter().count(), 0, "it is the caller's to answer");
@@ -302,6 +307,7 @@ fn a_full_queue_gives_the_record_back_at_once_and_dropping_writes_the_rest() {
     accounts.close();
     let kept = open().kept(ALL, NOW).unwrap();
     assert!(kept.history.iter().map(|said| said.number).eq(1..=taken as i64));
+    assert_eq!(acknowledged.iter().take(limits::RECORDS_RESERVED).filter(|done| !done).count(), 0);
 }
 
 #[test]

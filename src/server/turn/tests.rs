@@ -97,6 +97,7 @@ impl Play {
                 per_address: 64,
                 history: HistoryLimits { messages: 0, bytes: 0 },
                 history_replayed: 0,
+                reply_bytes_max: limits::REPLY_BYTES_MAX,
             },
             message_rate: MessageRate { burst: 20, per_second: 10 },
             connections_max: 8,

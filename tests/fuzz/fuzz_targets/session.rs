@@ -87,6 +87,7 @@ fn settings(protocol: Protocol) -> Settings {
             per_address: 64,
             history: HistoryLimits { messages: 10, bytes: 1_000 },
             history_replayed: 5,
+            reply_bytes_max: chinwag::limits::REPLY_BYTES_MAX,
         },
         message_rate: MessageRate { burst: 20, per_second: 10 },
         connections_max: 8,

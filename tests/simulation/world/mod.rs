@@ -124,6 +124,7 @@ impl World {
                 per_address: *rng.pick(&[3, 64]),
                 history,
                 history_replayed: *rng.pick(&[0, 2, 20, 1_000]),
+                reply_bytes_max: chinwag::limits::REPLY_BYTES_MAX,
             },
             message_rate: MessageRate { burst: 20, per_second: 10 },
             connections_max: rng.range(6, 40),
@@ -247,7 +248,7 @@ pub fn identity(n: usize) -> (String, String, String) {
         6 => "name1 B c".to_owned(),
         7 => "name1 2h".to_owned(),
         8 => "na\"me3".to_owned(),
-        9 => "\"name4\"".to_owned(),
+        9 => "na\"me\" x".to_owned(),
         _ => format!("name{n}"),
     };
     (name, format!("user{n}"), (0..9).map(digit).collect())

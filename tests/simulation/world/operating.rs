@@ -209,6 +209,14 @@ impl World {
         let mut readings = vec![(line.clone(), None), (rest.to_owned(), duration)];
         readings.extend(unquoted(rest).map(|name| (name.to_owned(), duration)));
         let here = readings.iter().find(|(name, _)| self.inside(name).is_some());
+        let half = |(at, _): (usize, &str)| self.inside(&line[..at]).is_some();
+        if here.is_none() && duration.is_none() && !quoted && line.match_indices(' ').any(half) {
+            // Somebody is here, and what follows the name is no duration.
+            let word = if kind == SanctionKind::Ban { "ban" } else { "mute" };
+            let (done, answer, change) = self.order(&format!("{word} {line}"));
+            assert!(!done && change.is_none(), "{word} {line}: {answer}");
+            return;
+        }
         let (name, duration) = here.or(readings.last()).unwrap().clone();
         let there = self.inside(&name);
         let name = there.map_or(name, |id| self.conns[id].name.clone());
@@ -280,7 +288,7 @@ impl World {
         let (_, stats, _) = self.order("stats");
         let said = format!("said         {} messages", self.said);
         assert!(stats.contains(&said), "{} were said: {stats}", self.said);
-        let lost = format!("; {} were not written down", self.unwritten);
+        let lost = format!("not written  {} messages", self.unwritten);
         let accounts = self.protocol == Protocol::Accounts;
         assert!(!accounts || stats.contains(&lost), "{}: {stats}", self.unwritten);
     }
