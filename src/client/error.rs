@@ -115,8 +115,8 @@ impl fmt::Display for ClientError {
             Self::SignUpRefused(why) => write!(f, "the account was not created: {why}"),
             Self::LogInRefused(Some(why)) => write!(f, "the log-in was refused: {why}"),
             Self::LogInRefused(None) => f.write_str(
-                "the log-in was refused: check name, user name and password, and that the account \
-                 is not in use elsewhere",
+                "the log-in was refused: check name, user name and password (letter case counts), \
+                 that the account is not in use elsewhere, and that you are not banned",
             ),
             Self::NicknameRefused(why) => {
                 write!(f, "the nickname was refused: {why}; give another with --name")
@@ -129,8 +129,8 @@ impl fmt::Display for ClientError {
             ),
             Self::ClosedEarly(protocol) => write!(
                 f,
-                "the server closed the connection before it answered; try again, and check that \
-                 it speaks {} (--protocol)",
+                "the server closed the connection before it answered; try again, check that it \
+                 speaks {} (--protocol), and that you are not banned",
                 named(*protocol)
             ),
             Self::ForeignAnswer(protocol) => write!(

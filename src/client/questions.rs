@@ -25,6 +25,7 @@ use crate::protocol::text::{self, Field};
 
 /// What to do in a room.
 const HOW: &str = "Type a line to say it; exit() leaves.";
+const HOW_ACCOUNTS: &str = "Type a line to say it; /help tells more, exit() leaves.";
 
 /// Serves a person.
 pub(super) fn run(options: &ConnectOptions) -> Result<ExitCode, ClientError> {
@@ -120,7 +121,7 @@ fn accounts(
         };
         match outcome {
             Ok(Some((stream, lines))) => {
-                let greeting = format!("Logged in as {}. {HOW}", who.name);
+                let greeting = format!("Logged in as {}. {HOW_ACCOUNTS}", who.name);
                 let identity = Identity::account(server.clone(), who);
                 let link = (stream, lines);
                 return chat_lines(terminal, options, &greeting, identity, link).map(Some);

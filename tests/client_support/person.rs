@@ -22,7 +22,8 @@ use super::{DEADLINE, Fake, Peer};
 pub(crate) const CANARY: &str = "canary-word";
 
 /// What the client says when it is in the room.
-pub(crate) const LOGGED_IN: &str = "Logged in as lior. Type a line to say it; exit() leaves.";
+pub(crate) const LOGGED_IN: &str =
+    "Logged in as lior. Type a line to say it; /help tells more, exit() leaves.";
 
 /// The terminal's line discipline: shows what is typed, waits for whole lines, makes Ctrl-C
 /// a signal (`ECHO`, `ICANON`, `ISIG`).

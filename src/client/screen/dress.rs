@@ -89,7 +89,9 @@ impl Dress {
             (_, false, true) => format!("{text} - ({name}) {}", self.painted("1", "[private]")),
             (_, false, false) => format!("{text} - ({name})"),
         };
-        Shown { text: self.timed(&text, clock), bell: mentioned }
+        // A private word is meant for us, whether it names us or not.
+        let bell = mentioned || (said.private && said.name != self.own);
+        Shown { text: self.timed(&text, clock), bell }
     }
 
     /// Something said before is dim as a whole. With times, its own stands in front.
@@ -210,7 +212,7 @@ mod tests {
             ("[SERVER] lunch", "\x1b[1m[SERVER] lunch\x1b[0m".to_owned()),
             ("hi - (dana) [history x]", dim("hi - (dana) [history x]")),
         ] {
-            assert_eq!(heard(&dress, line), (shown, false), "{line}");
+            assert_eq!(heard(&dress, line), (shown, line.ends_with("[private]")), "{line}");
         }
         let nickname = Dress { protocol: Protocol::Nickname, ..dress };
         assert_eq!(heard(&nickname, "dana: hi").0, format!("{dana}: hi"));
@@ -223,6 +225,8 @@ mod tests {
         assert!(bell && text.starts_with("hey \x1b[1;7mLior\x1b[0m - ("), "{text:?}");
         for (line, rings) in [
             ("lior? - (dana) [private]", true),
+            ("for you - (dana) [private]", true),
+            ("to myself - (lior) [private]", false),
             ("* dana sees lior - (dana)", true),
             ("glior - (dana)", false),
             ("lior - (dana) [history 2026-11-21 08:05 UTC]", false),
