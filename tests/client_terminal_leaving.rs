@@ -75,7 +75,7 @@ fn the_end_of_the_room_takes_a_half_typed_line_off_the_screen() {
         (&b"exit_server\n"[..], 0, "SERVER IS SHUTTING DOWN"),
         (b"exit_server", 0, "SERVER IS SHUTTING DOWN"),
         // The server meant it: nobody tries to come back.
-        (b"[ERROR] an operator removed you\n", 1, "SERVER DISCONNECTED"),
+        (b"[ERROR] the operator has removed you from the room\n", 1, "SERVER DISCONNECTED"),
     ] {
         let (go, went) = mpsc::channel::<()>();
         let server = room(move |lior| {
@@ -92,7 +92,7 @@ fn the_end_of_the_room_takes_a_half_typed_line_off_the_screen() {
         let (_, lines, ended) = person.ends_on_screen();
         let mut expected = vec!["before - (dana)"];
         if status == 1 {
-            expected.push("[ERROR] an operator removed you");
+            expected.push("[ERROR] the operator has removed you from the room");
         }
         assert_eq!(transcript(&lines), expected);
         assert_eq!((lines.last().unwrap().as_str(), ended.exit_code()), (words, status));

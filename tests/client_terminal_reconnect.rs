@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use client_support::person::{CANARY, LOGGED_IN, Person, lior_at, lior_in, lior_with};
 use client_support::{Fake, Peer};
 
-const LOST: &str = "[the connection is lost; trying to come back for 30 s]";
+const LOST: &str =
+    "[the connection is lost, and perhaps what was said last; trying to come back for 30 s]";
 const BACK: &str = "[connected again]";
 
 /// Refuses once, as while the old session is still there, then lets lior in.
@@ -133,17 +134,40 @@ fn who_leaves_meanwhile_does_not_wait() {
 }
 
 #[test]
+fn another_error_before_a_loss_is_not_final() {
+    let server = Fake::start(|door| {
+        let mut lior = door.accept();
+        lior.logs_in(b"True\n");
+        lior.send(b"[ERROR] no such command\n");
+        lior.close();
+        let mut lior = door.accept();
+        // Nor is one that a busy server answers with.
+        lior.logs_in(b"[ERROR] the server could not look that up; try again\n");
+        lior.close();
+        let mut lior = door.accept();
+        lior.logs_in(b"True\n");
+        lior.expect(b"exit()\n");
+        lior.close();
+    });
+    let mut person = lior_in(&server);
+    person.sees("[connected again]");
+    person.types("exit()\r");
+    person.ends_with(0, "Disconnected.");
+    server.done();
+}
+
+#[test]
 fn a_refusal_with_a_reason_is_final() {
     let server = Fake::start(|door| {
         let mut lior = door.accept();
         lior.logs_in(b"True\n");
         lior.close();
         let mut lior = door.accept();
-        lior.logs_in(b"[ERROR] banned\n");
+        lior.logs_in(b"[ERROR] the operator has banned you\n");
         lior.close();
     });
     let mut person = lior_in(&server);
-    person.sees("the log-in was refused: banned");
+    person.sees("the log-in was refused: the operator has banned you");
     person.ends_with(1, "SERVER DISCONNECTED");
     server.done();
 }

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::protocol::text::{self, Field};
 
 /// What one signs up and logs in with.
+#[derive(Clone)]
 pub(super) struct Credentials {
     /// The name others see.
     pub(super) name: String,

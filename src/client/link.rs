@@ -42,8 +42,13 @@ pub(super) fn reach_until(
                 let _ = stream.set_nodelay(true);
                 let keepalive = TcpKeepalive::new()
                     .with_time(limits::KEEPALIVE_IDLE)
-                    .with_interval(limits::KEEPALIVE_INTERVAL);
+                    .with_interval(limits::KEEPALIVE_INTERVAL)
+                    .with_retries(limits::KEEPALIVE_PROBES);
                 let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+                // As long as the server waits for us.
+                #[cfg(target_os = "linux")]
+                let _ =
+                    SockRef::from(&stream).set_tcp_user_timeout(Some(limits::UNACKNOWLEDGED_WAIT));
                 return Ok(stream);
             }
             Err(error) => failure = error,

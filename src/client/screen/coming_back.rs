@@ -14,6 +14,7 @@ use crate::client::credentials::Credentials;
 use crate::client::error::ClientError;
 use crate::client::heard::Lines;
 use crate::limits;
+use crate::protocol::Refusal;
 
 /// Who one is in the room, and where it is.
 pub(in crate::client) struct Identity {
@@ -70,19 +71,35 @@ impl Identity {
 
     /// Enters the room again, with what followed the server's answer.
     pub(super) fn enter(&self, until: Instant) -> Result<(TcpStream, Lines), ClientError> {
-        match &*self.who() {
-            Who::Account { credentials, .. } => {
-                crate::client::enter_until(&self.server, credentials, until)
-            }
-            Who::Nickname(name) => crate::client::enter_named_until(&self.server, name, until),
+        // A copy, wiped too: whoever types must not wait for the server.
+        let credentials = match &*self.who() {
+            Who::Account { credentials, .. } => Ok(credentials.clone()),
+            Who::Nickname(name) => Err(name.clone()),
+        };
+        match credentials {
+            Ok(credentials) => crate::client::enter_until(&self.server, &credentials, until),
+            Err(name) => crate::client::enter_named_until(&self.server, &name, until),
         }
     }
 }
 
-/// Whether it is worth trying again after `error`. The own session may still be there, as
-/// far as the server knows: no plain refusal is final. A reason is.
+/// Whether it is not worth trying again after `error`. The own session may still be there,
+/// as far as the server knows, and a server that has just started is busy: only a ban is.
 pub(super) fn is_final(error: &ClientError) -> bool {
-    matches!(error, ClientError::LogInRefused(Some(_)))
+    match error {
+        ClientError::LogInRefused(Some(why)) | ClientError::NicknameRefused(why) => {
+            *why == Refusal::Banned.to_string()
+        }
+        _ => false,
+    }
+}
+
+/// Whether `error`, a line heard, is what the operator lets people hear whom it throws out.
+pub(super) fn is_last_word(error: &str) -> bool {
+    let why = error.strip_prefix("[ERROR] ");
+    why.is_some_and(|why| {
+        [Refusal::Kicked, Refusal::Banned].iter().any(|refusal| why == refusal.to_string())
+    })
 }
 
 /// The pauses before each attempt.

@@ -63,7 +63,8 @@ impl Hand {
 
     /// A password is being typed where all can see it.
     fn hides(&self, line: &str) -> bool {
-        self.dress.protocol == Protocol::Accounts && hidden_from(line).is_some()
+        self.dress.protocol == Protocol::Accounts
+            && line.split('\n').any(|line| hidden_from(line).is_some())
     }
 }
 
@@ -73,13 +74,17 @@ fn hidden_from(line: &str) -> Option<usize> {
     (!rest.is_empty()).then(|| line.len() - rest.len())
 }
 
-/// The line with stars for all that may be a password, as wide as before.
-fn starred(line: &str, from: usize, width: GraphemeClusterMode) -> String {
-    let mut shown = line[..from].to_owned();
-    for cluster in line[from..].graphemes(true) {
-        match cluster {
-            "\n" | "\t" => shown.push_str(cluster),
-            _ => shown.extend(std::iter::repeat_n('*', usize::from(width.width(cluster)))),
+/// The lines with stars for all that may be a password, as wide as before.
+fn starred(lines: &str, width: GraphemeClusterMode) -> String {
+    let mut shown = String::with_capacity(lines.len());
+    for line in lines.split_inclusive('\n') {
+        let from = hidden_from(line).unwrap_or(line.len());
+        shown.push_str(&line[..from]);
+        for cluster in line[from..].graphemes(true) {
+            match cluster {
+                "\n" | "\t" => shown.push_str(cluster),
+                _ => shown.extend(std::iter::repeat_n('*', usize::from(width.width(cluster)))),
+            }
         }
     }
     shown
@@ -100,10 +105,12 @@ impl Highlighter for Hand {
         // What was pasted may hold characters that act on the terminal. The editor takes them
         // for as wide as nothing.
         let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-        let shown = match hidden_from(line) {
-            Some(from) if self.hides(line) => Cow::Owned(starred(line, from, width)),
-            _ if line.contains(acts) => Cow::Owned(line.replace(acts, "")),
-            _ => Cow::Borrowed(line),
+        let shown = if self.hides(line) {
+            Cow::Owned(starred(line, width))
+        } else if line.contains(acts) {
+            Cow::Owned(line.replace(acts, ""))
+        } else {
+            Cow::Borrowed(line)
         };
         match shown {
             Cow::Borrowed(line) => layout::broken(PROMPT, line, tty::columns(), width),
@@ -172,14 +179,12 @@ mod tests {
 
     #[test]
     fn a_password_typed_in_the_open_is_starred() {
-        let starred = |line: &str| {
-            let from = hidden_from(line)?;
-            Some(starred(line, from, GraphemeClusterMode::WcWidth))
-        };
-        assert_eq!(starred("/password ol:n漢w").as_deref(), Some("/password *******"));
-        assert_eq!(starred("/password e\u{301}").as_deref(), Some("/password *"));
+        let starred = |line: &str| starred(line, GraphemeClusterMode::WcWidth);
+        assert_eq!(starred("/password ol:n漢w"), "/password *******");
+        assert_eq!(starred("/password e\u{301}"), "/password *");
+        assert_eq!(starred("hi\n/password a:b\nho"), "hi\n/password ***\nho");
         for line in ["/password", "/password ", "hi /password x", "/who"] {
-            assert_eq!(starred(line), None, "{line}");
+            assert_eq!(starred(line), line);
         }
     }
 }

@@ -51,7 +51,8 @@ pub(super) struct Hearing {
 enum Ended {
     /// The server said that it is shutting down.
     ShutDown,
-    /// In order, and the last thing said was why.
+    /// In order, after the operator's last word: who is thrown out does not come back by
+    /// itself.
     Refused,
     /// Otherwise.
     Lost,
@@ -85,7 +86,8 @@ impl Hearing {
                 Ended::Lost => {}
             }
             self.note(&format!(
-                "[the connection is lost; trying to come back for {} s]",
+                "[the connection is lost, and perhaps what was said last; trying to come back for \
+                 {} s]",
                 self.patience.as_secs()
             ));
             if since.elapsed() > limits::RECONNECT_PAUSE_LAST {
@@ -134,7 +136,7 @@ impl Hearing {
         }
     }
 
-    /// Shows a line; true if it says that the server could not accept something.
+    /// Shows a line; true if it is the operator's last word to us.
     fn show(&self, line: &Line) -> bool {
         let heard = String::from_utf8_lossy(&line.bytes);
         let heard = text::clean(heard.strip_suffix('\r').unwrap_or(&heard));
@@ -152,7 +154,7 @@ impl Hearing {
         }
         self.names.lock().unwrap_or_else(PoisonError::into_inner).learn(&remark);
         self.board.add(self.dress.heard(&heard, &remark, &SystemClock));
-        matches!(remark, Remark::Error(_))
+        matches!(remark, Remark::Error(why) if coming_back::is_last_word(why))
     }
 
     fn note(&self, note: &str) {
@@ -167,7 +169,8 @@ impl Hearing {
             if self.wire.is_leaving() || Instant::now() >= until {
                 return None;
             }
-            match self.identity.enter(until) {
+            // One that is never answered must leave time for another.
+            match self.identity.enter(until.min(Instant::now() + limits::CONNECT_WAIT)) {
                 Ok(back) => return Some(back),
                 Err(error) if coming_back::is_final(&error) => {
                     self.note(&format!("[{error}]"));

@@ -50,7 +50,8 @@ pub(super) enum Own {
 impl Typed {
     /// Tells what `line` means.
     pub(super) fn of(protocol: Protocol, line: &str) -> Self {
-        let line = Zeroizing::new(text::clean(&line.replace('\t', " ")).into_owned());
+        let untabbed = Zeroizing::new(line.replace('\t', " "));
+        let line = Zeroizing::new(text::clean(&untabbed).into_owned());
         let word = line.trim();
         if word.is_empty() {
             return Self::Nothing;
@@ -76,7 +77,7 @@ impl Typed {
 
     /// It may hold a password: not even the history may know it.
     pub(super) fn is_secret(line: &str) -> bool {
-        let line = line.trim_start().to_lowercase();
+        let line = Zeroizing::new(line.trim_start().to_lowercase());
         ["/password", "[new]", "[active]"].iter().any(|start| line.starts_with(start))
     }
 }

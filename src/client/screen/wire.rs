@@ -78,7 +78,10 @@ impl Wire {
 
     /// The connection is gone. What waited for it waits for the next one.
     pub(super) fn disconnect(&self) {
-        self.state().stream = None;
+        if let Some(stream) = self.state().stream.take() {
+            // Whoever writes to it must not wait for a peer that is only half gone.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     /// Nothing more will be said. False: there is nobody to say goodbye to.
