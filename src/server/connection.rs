@@ -6,45 +6,20 @@
 //!
 //! An idle connection is small: what only a busy one needs is boxed and freed again.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use zeroize::Zeroizing;
 
 use super::broadcasts::{Broadcasts, Format};
 use super::outbox::{Flushed, Outbox};
-use super::pacing::{BulkMeter, MessageMeter};
+use super::pacing::Activity;
 use super::peer::Peer;
-use super::recent_writes::RecentWrites;
+pub use super::transport::{Transport, Unacknowledged};
 use crate::limits;
 use crate::protocol::framing::{Arrival, Completeness, Decoded, Decoder, Framing, OwnHead};
 use crate::room::{ClientId, Origin};
-
-/// What a connection reads from and writes to, without ever blocking.
-pub trait Transport: Read + Write {
-    /// Says that nothing more will be written.
-    ///
-    /// # Errors
-    /// What the socket says.
-    fn shut_down_write(&self) -> io::Result<()>;
-
-    /// Whether the connection has failed, a reset included.
-    fn has_failed(&self) -> bool;
-
-    /// What the peer has yet to acknowledge. `None` if every byte that was sent is
-    /// acknowledged, or if the system does not tell. Costs a few system calls.
-    fn unacknowledged(&self) -> Option<Unacknowledged>;
-}
-
-/// What a peer has yet to acknowledge, at least one byte of which was sent to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unacknowledged {
-    /// Bytes written to the socket and not acknowledged.
-    pub bytes: u64,
-    /// How long nothing whatever has come from the peer, not even an acknowledgement.
-    pub silence: Duration,
-}
 
 /// How a read ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,28 +77,6 @@ pub struct Connection<S> {
     unread: Option<Box<Unread>>,
     outbox: Option<Box<Outbox>>,
     ending: Option<Box<Ending>>,
-}
-
-/// What a client has sent of late, or was sent alone. Who only listens has none.
-#[derive(Debug, Default)]
-pub struct Activity {
-    /// Bytes that went to the room.
-    pub bulk: BulkMeter,
-    /// Messages, where they are counted.
-    pub messages: MessageMeter,
-    /// Bytes that others said to it alone.
-    private: Option<Box<RecentWrites>>,
-}
-
-impl Activity {
-    /// Others have said `bytes` to it alone.
-    pub fn note_private(&mut self, bytes: usize, now: Instant) {
-        self.private.get_or_insert_default().note(bytes, now);
-    }
-
-    fn private_bytes(&self, now: Instant) -> u64 {
-        self.private.as_ref().map_or(0, |private| private.bytes(now))
-    }
 }
 
 /// Bytes that were read and not consumed. They may hold a password.

@@ -1,7 +1,7 @@
 //! The server: everything between the operator's options and the bytes on the wire.
 //!
-//! Reading order: [`turn`] (one turn, the whole state), then its halves `reading` and
-//! `writing`, then what they use: [`connection`], [`outbox`], [`broadcasts`], [`pacing`],
+//! Reading order: [`turn`] (one turn, the whole state), then its parts `reading`, `writing` and
+//! `leaving`, then what they use: [`connection`], [`outbox`], [`broadcasts`], [`pacing`],
 //! `recent_writes`, [`timers`], [`accepting`]. [`event_loop`] is the shell with the poll; [`mailbox`],
 //! [`console`] and [`signals`] are how other threads reach it; [`bind`], [`banner`] and
 //! [`settings`] are how it starts.
@@ -15,6 +15,7 @@ pub mod connection;
 pub mod console;
 pub mod event_loop;
 pub mod journal;
+mod leaving;
 pub mod mailbox;
 pub mod operating;
 pub mod outbox;
@@ -26,6 +27,7 @@ mod reporting;
 pub mod settings;
 pub mod signals;
 pub mod timers;
+pub mod transport;
 pub mod turn;
 mod writing;
 

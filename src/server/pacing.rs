@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::recent_writes::RecentWrites;
 use crate::limits;
 
 /// How many messages a client has sent of late, as the moment at which it will have
@@ -70,6 +71,29 @@ impl BulkMeter {
     /// The window begins anew and is full: who was held goes on as a bulk sender.
     pub fn remain_bulk(&mut self, now: Instant) {
         *self = Self { since: Some(now), bytes: limits::BULK_BYTES + 1 };
+    }
+}
+
+/// What a client has sent of late, or was sent alone. Who only listens has none.
+#[derive(Debug, Default)]
+pub struct Activity {
+    /// Bytes that went to the room.
+    pub bulk: BulkMeter,
+    /// Messages, where they are counted.
+    pub messages: MessageMeter,
+    /// Bytes that others said to it alone.
+    private: Option<Box<RecentWrites>>,
+}
+
+impl Activity {
+    /// Others have said `bytes` to it alone.
+    pub fn note_private(&mut self, bytes: usize, now: Instant) {
+        self.private.get_or_insert_default().note(bytes, now);
+    }
+
+    /// How many bytes of late.
+    pub fn private_bytes(&self, now: Instant) -> u64 {
+        self.private.as_ref().map_or(0, |private| private.bytes(now))
     }
 }
 

@@ -5,19 +5,18 @@
 //! `mio`, no thread and no clock, and not what a message means.
 //!
 //! Data goes one way: bytes, frame, decision (`reading`), outgoing bytes, flush
-//! (`writing`). Closing is a mark until the reaping at the end of the turn, which alone
-//! removes connections.
+//! (`writing`). Closing is a mark until the reaping at the end of the turn (`leaving`), which
+//! alone removes connections.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::Level;
 use slab::Slab;
 
 use super::broadcasts::Broadcasts;
-use super::connection::{Connection, Phase, Transport};
+use super::connection::{Connection, Transport};
 use super::journal::Journal;
 use super::pacing::BulkHold;
 use super::recent_writes::RecentWrites;
@@ -26,7 +25,7 @@ use super::timers::{Timer, Timers};
 use crate::accounts::records::{Kept, Said, UnixSeconds};
 use crate::accounts::{AccountId, Job, Verdict};
 use crate::limits;
-use crate::room::{ClientId, Effect, Input, LogLine, Origin, Room};
+use crate::room::{ClientId, Effect, Input, Origin, Room};
 
 /// What a server holds at the moment, for whoever watches that it returns to nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,7 +70,7 @@ pub struct Server<S> {
     pub(super) recent_broadcasts: RecentWrites,
     /// Those to be removed.
     pub(super) finished: Vec<ClientId>,
-    timers: Timers,
+    pub(super) timers: Timers,
     /// Bytes queued for all, as of each one's last flush.
     pub(super) queued_bytes: usize,
     pub(super) effects: Vec<Effect>,
@@ -83,10 +82,10 @@ pub struct Server<S> {
     pub(super) said: u64,
     pub(super) started_at: Option<Instant>,
     pub(super) scratch: Vec<u8>,
-    journal: Journal,
+    pub(super) journal: Journal,
     /// When the operator wants the server to end.
     pub(super) closing_at: Option<Instant>,
-    shutting_down_until: Option<Instant>,
+    pub(super) shutting_down_until: Option<Instant>,
     emptied: bool,
 }
 
@@ -280,16 +279,6 @@ impl<S: Transport> Server<S> {
         self.apply_effects(now);
     }
 
-    /// Begins to shut down.
-    pub fn shut_down(&mut self, now: Instant) {
-        self.closing_at = None;
-        if self.shutting_down_until.is_none() {
-            self.shutting_down_until = Some(now + limits::DRAIN_WAIT);
-            self.room.shut_down(&mut self.effects);
-            self.apply_effects(now);
-        }
-    }
-
     /// Jobs for the account threads.
     pub fn take_jobs(&mut self) -> impl Iterator<Item = (ClientId, Job)> + '_ {
         self.jobs.drain(..)
@@ -359,28 +348,6 @@ impl<S: Transport> Server<S> {
         }
     }
 
-    /// Removes those that are finished, and announces whoever was in the room, as far as
-    /// one turn may: the rest follows after a flush.
-    fn reap(&mut self, now: Instant) {
-        let mut finished = std::mem::take(&mut self.finished);
-        let mut reaped = 0;
-        for &client in &finished {
-            if self.broadcasts.is_full() {
-                break;
-            }
-            reaped += 1;
-            let Some(connection) = self.get(client) else { continue };
-            let origin = connection.origin();
-            self.handle(client, Input::Ended(origin), now);
-            self.drop_outbox(client);
-            // Dropping a socket closes it, which takes it out of the poll as well.
-            self.connections.try_remove(client.slot as usize);
-        }
-        finished.drain(..reaped);
-        finished.append(&mut self.finished);
-        self.finished = finished;
-    }
-
     /// Tells the room, and carries out what it decides.
     pub(super) fn handle(&mut self, client: ClientId, input: Input<'_>, now: Instant) {
         self.room.handle(client, input, now, &mut self.effects);
@@ -406,61 +373,6 @@ impl<S: Transport> Server<S> {
             }
         }
         self.effects = effects;
-    }
-
-    /// Begins to close `client` once its last words are written.
-    fn begin_closing(&mut self, client: ClientId, now: Instant) {
-        let Some(connection) = self.get(client) else { return };
-        if let Some(until) = connection.begin_closing(now) {
-            self.timers.set(until, client, Timer::Ending);
-            self.dirty.push(client);
-        }
-    }
-
-    /// `client` is to be removed at the end of the turn.
-    pub(super) fn finish(&mut self, client: ClientId) {
-        if let Some(connection) = self.get(client)
-            && connection.phase() != Phase::Finished
-        {
-            connection.finish();
-            self.finished.push(client);
-        }
-    }
-
-    /// `client` is to be removed at the end of the turn, for a reason that the operator
-    /// may ask for.
-    pub fn lose(&mut self, client: ClientId, why: &str, now: Instant) {
-        if let Some(connection) = self.get(client) {
-            let peer = connection.peer();
-            self.journal.line(Level::Debug, format_args!("[ {peer} ] - closed: {why}"), now);
-        }
-        self.finish(client);
-    }
-
-    /// The same for a recipient that cost others something: operators see it by default.
-    pub(super) fn expel(&mut self, client: ClientId, why: &str, now: Instant) {
-        if let Some(connection) = self.get(client) {
-            let peer = connection.peer();
-            self.journal.line(Level::Warn, format_args!("[ {peer} ] - closed: {why}"), now);
-        }
-        self.finish(client);
-    }
-
-    fn log(&mut self, client: ClientId, line: &LogLine, now: Instant) {
-        let Some(connection) = self.get(client) else { return };
-        let peer = connection.peer();
-        let mut info = |line| self.journal.line(Level::Info, line, now);
-        match line {
-            LogLine::Connected(name) => {
-                info(format_args!("[ {peer} ] - [ CONNECTED    ] - {name}"));
-            }
-            LogLine::Disconnected(name) => {
-                info(format_args!("[ {peer} ] - [ DISCONNECTED ] - {name}"));
-            }
-            LogLine::AccountCreated => {
-                info(format_args!("[ {peer} ] - [NEW] account was created!"));
-            }
-        }
     }
 
     /// Puts `client` in the queue of those to be read.
