@@ -63,7 +63,8 @@ impl Room {
         if !self.has(client) {
             self.set_stage(client, Stage::OnTrial);
         }
-        self.trials.insert(client, Trial { purpose, attempt, step: Step::Queued(job) });
+        let trial = Trial { purpose, attempt, step: Step::Queued(job) };
+        self.trials.insert(client, Box::new(trial));
         self.begin_trial(client, now, out);
     }
 
@@ -109,7 +110,7 @@ impl Room {
 
     /// The connection ended, or is to be closed, before the verdict.
     pub(super) fn give_up(&mut self, client: ClientId) {
-        let Some(trial) = self.trials.remove(&client) else { return };
+        let Some(trial) = self.end_trial(client) else { return };
         match trial.step {
             Step::Penalty(until, _) => {
                 self.penalties.remove(&(until, client));
@@ -120,6 +121,15 @@ impl Room {
             // guessing free.
             Step::Submitted => {}
         }
+    }
+
+    fn end_trial(&mut self, client: ClientId) -> Option<Trial> {
+        let trial = self.trials.remove(&client)?;
+        if self.trials.is_empty() {
+            // A storm of log-ins must not leave its table behind.
+            self.trials.shrink_to(limits::ACCOUNT_JOBS_MAX);
+        }
+        Some(*trial)
     }
 
     fn sweep_queue(&mut self) {
@@ -139,7 +149,7 @@ impl Room {
         out: &mut Vec<Effect>,
     ) {
         self.jobs = self.jobs.saturating_sub(1);
-        if let Some(trial) = self.trials.remove(&client) {
+        if let Some(trial) = self.end_trial(client) {
             match trial.purpose {
                 Purpose::ChangePassword => self.password_changed(client, &trial, verdict, out),
                 Purpose::SignUp | Purpose::LogIn(_) => self.decide(client, trial, verdict, out),

@@ -82,7 +82,7 @@ pub struct Room {
     attempts: Attempts,
     /// What waits for a verdict, or for its turn to get one: of those on trial, and of those
     /// in the room who want another password.
-    trials: HashMap<ClientId, Trial>,
+    trials: HashMap<ClientId, Box<Trial>>,
     /// Jobs under way; never more than `limits::ACCOUNT_JOBS_MAX`.
     jobs: usize,
     /// Who waits for a job to end, first come first served. Entries of those who have left
