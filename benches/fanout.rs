@@ -43,6 +43,8 @@ mod phases;
 mod plot;
 #[path = "fanout/processes.rs"]
 mod processes;
+#[path = "fanout/rank.rs"]
+mod rank;
 #[path = "fanout/report.rs"]
 mod report;
 #[path = "fanout/subjects.rs"]

@@ -39,6 +39,8 @@ mod nuisance;
 mod options;
 #[path = "fanout/processes.rs"]
 mod processes;
+#[path = "fanout/rank.rs"]
+mod rank;
 #[path = "isolation/report.rs"]
 mod report;
 #[path = "isolation/rounds.rs"]

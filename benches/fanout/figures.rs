@@ -2,10 +2,9 @@
 //!
 //! Knows numbers. Knows no text, and not how anything was measured.
 
-use hdrhistogram::Histogram;
-
 use crate::contest::{Pair, PhaseOutcome};
 use crate::phases::Measured;
+use crate::rank::Rank;
 
 /// From here on the harness counts as the limit, if the server was less busy.
 const HARNESS_BUSY_MAX: f64 = 0.8;
@@ -52,44 +51,6 @@ pub enum Quantity {
     Each(Rank),
     /// A percentile over messages of the time until the last recipient heard them.
     Last(Rank),
-}
-
-/// A percentile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rank {
-    /// The median.
-    P50,
-    /// 99 %.
-    P99,
-    /// 99.9 %.
-    P999,
-    /// The most: of all rounds, not their median.
-    Max,
-}
-
-impl Rank {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::P50, Self::P99, Self::P999, Self::Max];
-
-    /// The name in tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::P50 => "p50",
-            Self::P99 => "p99",
-            Self::P999 => "p99.9",
-            Self::Max => "max",
-        }
-    }
-
-    fn of(self, latencies: &Histogram<u64>) -> f64 {
-        let nanoseconds = match self {
-            Self::P50 => latencies.value_at_quantile(0.5),
-            Self::P99 => latencies.value_at_quantile(0.99),
-            Self::P999 => latencies.value_at_quantile(0.999),
-            Self::Max => latencies.max(),
-        };
-        nanoseconds as f64 / 1e3
-    }
 }
 
 impl Quantity {

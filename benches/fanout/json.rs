@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::arrivals::Size;
 use crate::contest::{PhaseOutcome, Row};
-use crate::figures::{Figure, Quantity, Rank, figure};
+use crate::figures::{Figure, Quantity, figure};
+use crate::rank::Rank;
 use crate::report::Report;
 
 impl Report {

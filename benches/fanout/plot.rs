@@ -8,8 +8,9 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::figures::{Quantity, Rank};
+use crate::figures::Quantity;
 use crate::phases::Phase;
+use crate::rank::Rank;
 use crate::report::Report;
 use crate::subjects::Subject;
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crate::arrivals::{Memory, Size, Storm};
 use crate::contest::{PhaseOutcome, Row};
-use crate::figures::{Figure, Quantity, Rank, figure};
+use crate::figures::{Figure, Quantity, figure};
 use crate::machine::Cpus;
 use crate::options::Options;
 use crate::phases::Phase;
+use crate::rank::Rank;
 use crate::subjects::Subject;
 
 /// Everything measured in a run.

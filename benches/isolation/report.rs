@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::figures::{Rank, Row};
+use crate::figures::Row;
 use crate::machine::Cpus;
 use crate::nuisance::Nuisance;
 use crate::options::Options;
+use crate::rank::Rank;
 use crate::rounds::Round;
 
 /// Everything measured in a run.

@@ -2,7 +2,7 @@
 //!
 //! Knows the room, connections and how to put it in lines. Changes nothing.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::connection::Transport;
@@ -15,19 +15,24 @@ use crate::protocol::text;
 
 impl<S: Transport> Server<S> {
     pub(super) fn who(&self) -> Answer {
-        let mut lines = Vec::new();
+        let mut here = Vec::new();
         let mut inside = 0;
         for (slot, connection) in &self.connections {
             let client = connection.id(slot as u32);
             if self.room.has(client) {
                 inside += 1;
-                if lines.len() < limits::WHO_LINES_MAX {
+                if here.len() < limits::WHO_LINES_MAX {
                     let name = self.room.name_of(client).unwrap_or("-");
-                    lines.push(format!("  {:<21}  {name}", connection.peer().to_string()));
+                    here.push((text::fold(name), name, connection.peer()));
                 }
             }
         }
-        lines.sort_by_cached_key(|line| line.get(25..).map(text::fold));
+        here.sort_unstable();
+        let line = |(_, name, peer): &(String, &str, SocketAddr)| {
+            // As wide as the longest IPv4 address with its port.
+            format!("  {:<21}  {name}", peer.to_string())
+        };
+        let mut lines: Vec<String> = here.iter().map(line).collect();
         if inside > lines.len() {
             lines.push(format!("  ... and {} more", inside - lines.len()));
         }
